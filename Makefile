@@ -1,0 +1,63 @@
+# Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types layers bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter that is new enough. Asked, not only found: version managers leave shims that cannot run.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+STAMP := $(VENV)/.installed
+SERVER := .servers/.installed
+SOURCES := core integrations tests bench tools example_projects noxfile.py
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# A real Restate Server, for the demo and for the tests that talk to one.
+$(SERVER):
+	@mkdir -p .servers
+	@if command -v npm >/dev/null 2>&1; then \
+		echo "Installing restate-server 1.7 into .servers"; \
+		DO_NOT_TRACK=true npm install --prefix .servers --no-save --no-package-lock --ignore-scripts --no-audit \
+			--no-fund --loglevel=error @restatedev/restate-server@1.7 && touch $@; \
+	elif [ "$$CI" = true ]; then \
+		echo "npm was not found. The tests against a real Restate Server need it, and CI must not leave them out." >&2; \
+		exit 1; \
+	else \
+		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
+	fi
+
+demo: $(STAMP) $(SERVER) ## run the parcels example on a real Restate Server, kill it in the middle
+	@$(BIN)/python example_projects/fastapi_parcels/demo.py
+
+lint: $(STAMP) ## style and formatting
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "Not formatted: run make format" >&2; exit 1; }
+
+format: $(STAMP) ## rewrite what can be rewritten
+	@$(BIN)/ruff check --fix --quiet $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+types: $(STAMP) ## mypy and pyright
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+layers: $(STAMP) ## who may import whom
+	@$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
+	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q
+
+bench: $(STAMP) ## the speed and memory claims, measured beside restate-sdk
+	@$(BIN)/python -m bench
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage reports dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

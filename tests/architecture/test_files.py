@@ -1,0 +1,104 @@
+"""Rules about the files of the repository: their size, their twins in the tests, what they may say."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "core" / "durably"
+MAX_LINES = 450
+
+# Core modules without a test module of the same name, and what tests them instead.
+MIRROR_EXCEPTIONS: dict[str, str] = {}
+
+# Facts about one machine, or hosts that a reader may not be able to reach.
+FORBIDDEN_TEXT = re.compile(
+    r"(?:^|[^\w.])/(?:work|root|home|tmp/w)/"
+    + r"|registry\."
+    + r"npmjs|pypi\.org/"
+    + r"simple|files\."
+    + r"pythonhosted"
+)
+
+
+def repository_files(*patterns: str) -> list[Path]:
+    """List what git tracks or would track, so that generated files stay out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return sorted({ROOT / line for line in listed.splitlines() if (ROOT / line).is_file()})
+
+
+def name_of(path: Path) -> str:
+    """Give a path as the reader of a failure would type it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def core_modules() -> list[Path]:
+    """List the modules of the package, without the `__init__` of each folder."""
+    return [path for path in sorted(CORE.rglob("*.py")) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", repository_files("*.py"), ids=name_of)
+def test_a_file_can_be_read_in_one_sitting(path: Path):
+    """No Python file is longer than the cap; a longer one has more than one subject."""
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES, f"{name_of(path)} has {lines} lines: split it by subject"
+
+
+@pytest.mark.parametrize("path", core_modules(), ids=name_of)
+def test_a_module_has_its_tests(path: Path):
+    """Each module has a test module of its name in the mirrored folder, or is listed with a reason."""
+    relative = path.relative_to(CORE)
+    twin = ROOT / "tests" / relative.parent / f"test_{relative.name}"
+    reason = MIRROR_EXCEPTIONS.get(relative.as_posix())
+    if reason is None:
+        assert twin.is_file(), (
+            f"write {name_of(twin)}, or list {relative.as_posix()} in MIRROR_EXCEPTIONS with a reason"
+        )
+    else:
+        assert not twin.is_file(), f"{name_of(twin)} exists: take {relative.as_posix()} out of MIRROR_EXCEPTIONS"
+
+
+def test_listed_exceptions_exist():
+    """A module that was removed does not stay in the list of exceptions."""
+    assert [name for name in MIRROR_EXCEPTIONS if not (CORE / name).is_file()] == []
+
+
+def test_no_file_names_a_machine():
+    """Nothing in the repository holds a path of one machine or the address of a package registry."""
+    found: list[str] = []
+    for path in repository_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{name_of(path)}:{number}: {line.strip()[:80]}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if FORBIDDEN_TEXT.search(line)
+        ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", repository_files("tests/**.py", "example_projects/**.py"), ids=name_of)
+def test_every_test_says_what_it_proves(path: Path):
+    """Every test function has a docstring, so that a failure reads as a broken promise."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    silent = [
+        f"{node.name} (line {node.lineno})"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and ast.get_docstring(node) is None
+    ]
+    assert silent == []
