@@ -117,7 +117,16 @@ class MissingExtraError(UsageError, ImportError):
 
 
 class SerdeError(DurablyError, ValueError):
-    """A value could not be serialized or deserialized."""
+    """A value could not be serialized or deserialized.
+
+    Attributes:
+        problems: One text per wrong field, `path: what is wrong`, without the value; may be empty.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None) -> None:
+        """Keep what is wrong, field by field."""
+        super().__init__(message, hint=hint)
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
