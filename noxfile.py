@@ -1,0 +1,61 @@
+"""The matrix: every supported Python, every supported protobuf runtime, and the built wheel.
+
+    nox                      all of it
+    nox -s tests-3.13        one Python
+    nox -s protobuf-5        one protobuf runtime
+
+`make test` is what a developer runs and covers one Python; this looks at what changes between environments. The tests
+with real servers run once, in `make test`.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["tests", "protobuf", "wheel"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
+IN_PROCESS = [
+    "tests/protocol",
+    "tests/machine",
+    "tests/authoring",
+    "tests/hosting",
+    "tests/properties",
+    "tests/differential",
+]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run everything that needs no server process."""
+    session.install("-e", ".[dev]", "-c", "constraints.txt")
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or IN_PROCESS))
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("major", list(PROTOBUFS), ids=list(PROTOBUFS))
+def protobuf(session: nox.Session, major: str) -> None:
+    """Run what reads and writes messages on one major version of the protobuf runtime, in Python and in upb."""
+    session.install("-e", ".[dev]", PROTOBUFS[major])
+    session.run("python", "-c", "import google.protobuf as p; print('protobuf', p.__version__)")
+    paths = session.posargs or ["tests/protocol", "tests/machine", "tests/differential"]
+    for implementation in ("upb", "python"):
+        session.run(
+            "python", "-m", "pytest", "-q", *paths, env={"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+        )
+
+
+@nox.session(python=PYTHONS[0])
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and import it, with its types, where neither the repository nor an extra is."""
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", session.create_tmp())
+    built = next(session.cache_dir.parent.rglob("tmp/durably-*.whl"), None)
+    if built is None:
+        session.error("no wheel was built")
+    session.install(str(built))
+    session.chdir(session.create_tmp())
+    session.run("python", "-c", "import durably; print(durably.__file__, len(durably.__all__))")
