@@ -59,14 +59,15 @@ class AsgiApp:
         self._options = options
         self._routes = Routes(endpoint, options)
         self._threaded = ThreadedDriver(endpoint, options.threads)
-        self._open: set[asyncio.Task[Any]] = set()
+        self._open = 0
+        self._all_ended: asyncio.Event | None = None
         self._heads = {version: _encoded(response_head(version)) for version in ProtocolVersion}
         watchdog.set_threshold(options.blocked_after)
 
     @property
     def open_attempts(self) -> int:
         """How many attempts run at this moment."""
-        return len(self._open)
+        return self._open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope.
@@ -99,9 +100,7 @@ class AsgiApp:
             await self._invoke(routed, mode, receive, send)
 
     async def _invoke(self, invocation: Invocation, mode: ProtocolMode, receive: Receive, send: Send) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # an ASGI server calls from a task
-        self._open.add(task)
+        self._open += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": list(self._heads[invocation.version])})
             if mode is ProtocolMode.BIDI_STREAM:
@@ -116,7 +115,9 @@ class AsgiApp:
             # Some servers raise from send() once the peer is gone, others ignore the data.
             _logger.debug("The peer of %s went away: %s", invocation.path, error)
         finally:
-            self._open.discard(task)
+            self._open -= 1
+            if not self._open and self._all_ended is not None:
+                self._all_ended.set()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -133,9 +134,13 @@ class AsgiApp:
 
         The lifespan calls it. An application that mounts this one, and so keeps the lifespan to itself, should too.
         """
-        waiting = self._open - {asyncio.current_task()}
-        if waiting:
-            await asyncio.wait(waiting, timeout=self._options.shutdown_grace.total_seconds())
+        if self._open:
+            self._all_ended = asyncio.Event()
+            try:
+                async with asyncio.timeout(self._options.shutdown_grace.total_seconds()):
+                    await self._all_ended.wait()
+            except TimeoutError:
+                _logger.info("%d attempts are still open; the runtime will run them again.", self._open)
         self._threaded.abort_all()
 
 

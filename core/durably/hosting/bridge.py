@@ -7,7 +7,7 @@ done. Nothing here knows the protocol.
 |---|---|
 | `feed(data)` | `receive()` returns it, joined with what came meanwhile |
 | `feed_eof()`, or `half_close()` of our own accord | `receive()` returns None, once |
-| `disconnect()` | `receive()` and `send()` raise `Disconnected`, always from then on |
+| `disconnect()` | `receive()` raises `Disconnected`, always from then on; `send()` drops its data |
 | (anyone) `wake()` | `receive()` returns `b""`, once |
 
 After `receive()` returned None it waits for `wake` or `disconnect` only.
@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from durably.authoring.sync_attempt import Disconnected
+from durably.authoring.drivers import Disconnected
 from durably.hosting.thread_pool import ThreadPool
 
 __all__ = ["OUTPUT_LIMIT_BYTES", "Bridge"]
@@ -58,13 +58,10 @@ class Bridge:
     # The thread's side.
 
     def send(self, data: bytes) -> None:
-        """Hand `data` to the loop; wait only while too much is unsent.
-
-        Raises:
-            Disconnected: The peer is gone.
-        """
+        """Hand `data` to the loop; wait only while too much is unsent. Drops it when the peer is gone."""
         with self._condition:
-            self._check_connected()
+            if self._is_disconnected:
+                return
             self._output.append(data)
             self._output_bytes += len(data)
             self._signal()
@@ -79,7 +76,8 @@ class Bridge:
         """
         with self._condition:
             while True:
-                self._check_connected()
+                if self._is_disconnected:
+                    raise Disconnected
                 if self._is_woken:
                     self._is_woken = False
                     return b""
@@ -162,10 +160,6 @@ class Bridge:
             self._output_bytes = 0
             self._condition.notify_all()
         return data
-
-    def _check_connected(self) -> None:
-        if self._is_disconnected:
-            raise Disconnected
 
     def _signal(self) -> None:
         if self._is_signalled:

@@ -6,6 +6,7 @@ interpreter ends: one handler in a long call would keep a stopped server alive.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,6 +17,8 @@ from typing import Final
 __all__ = ["ThreadPool"]
 
 _IDLE_LIMIT_S: Final = 60.0  # an unused thread ends after this
+
+_logger = logging.getLogger(__name__)
 
 Job = Callable[[], None]
 
@@ -40,6 +43,11 @@ class ThreadPool:
         return self._threads
 
     @property
+    def idle(self) -> int:
+        """How many threads wait for a job."""
+        return self._idle
+
+    @property
     def queued(self) -> int:
         """How many jobs wait for a thread."""
         return len(self._jobs)
@@ -48,7 +56,7 @@ class ThreadPool:
         """Run `job` in a thread as soon as one is free.
 
         Args:
-            job: Must not raise; what it raises is reported by the threading module and ends its thread.
+            job: Should not raise; what it raises is logged.
 
         Returns:
             False if all threads are busy, so that the job queues.
@@ -77,14 +85,12 @@ class ThreadPool:
         self._started = 0
 
     def _work(self) -> None:
-        try:
-            while (job := self._next_job()) is not None:
+        while (job := self._next_job()) is not None:
+            try:
                 job()
-                del job  # an idle thread must not keep the last attempt alive
-        except BaseException:
-            with self._changed:
-                self._threads -= 1
-            raise
+            except BaseException:  # even SystemExit: a job must not take its thread away from the others
+                _logger.exception("A job of the pool %s failed.", self._name)
+            del job  # an idle thread must not keep the last attempt alive
 
     def _next_job(self) -> Job | None:
         """Give the next job, or None when this thread was idle for too long and was taken out of the count."""

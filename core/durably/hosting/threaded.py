@@ -20,7 +20,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from durably.authoring.sync_attempt import Disconnected, run_sync_attempt
+from durably.authoring.drivers import Disconnected
+from durably.authoring.sync_attempt import run_sync_attempt
 from durably.errors import ProtocolError
 from durably.hosting.bridge import Bridge
 from durably.hosting.drain import drain
@@ -159,10 +160,7 @@ def _run_attempt(endpoint: Endpoint, invocation: Invocation, machine: Machine, b
     except Exception as error:
         _logger.exception("The driver of %s failed.", invocation.path)
         machine.fail(message=f"The endpoint failed: {type(error).__name__}.")
-        try:
-            bridge.send(machine.data_to_send())
-        except Disconnected:
-            _logger.debug("The peer of %s went away.", invocation.path)
+        bridge.send(machine.data_to_send())
 
 
 async def _feed_journal(invocation: Invocation, machine: Machine, receive: Receive, send: Send) -> bool:

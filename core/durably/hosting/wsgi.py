@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from durably.authoring.sync_attempt import Disconnected, run_sync_attempt
+from durably.authoring.drivers import Disconnected
+from durably.authoring.sync_attempt import run_sync_attempt
 from durably.errors import RemoteProtocolError
 from durably.hosting import watchdog
 from durably.hosting.body import read_body
