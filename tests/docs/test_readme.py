@@ -1,0 +1,112 @@
+"""The README's code, run with the real frameworks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import types
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from werkzeug.test import Client
+
+from bench import frames
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADERS = {"content-type": frames.CONTENT_TYPE.decode()}
+
+
+def stubs() -> dict[str, Any]:
+    """Give what the examples take from the reader's own app."""
+    return {
+        "__name__": "readme",
+        "timedelta": timedelta,
+        "charge_card": lambda order_id: f"receipt-{order_id}",
+        "send_mail": lambda receipt: None,
+        "collect": lambda month: f"report-{month}",
+    }
+
+
+def run_blocks(*markers: str) -> dict[str, Any]:
+    """Run the blocks that hold one of the markers, in order, and give what they define."""
+    namespace = stubs()
+    for block in CODE.finditer(README.read_text(encoding="utf-8")):
+        if any(marker in block[1] for marker in markers):
+            exec(compile(block[1], "README.md", "exec"), namespace)
+    return namespace
+
+
+def types_of(body: bytes) -> list[int]:
+    """Give the types of the messages in a response."""
+    return [message_type for message_type, _ in frames.split_frames(body)]
+
+
+async def over_asgi(app: Any, use: Callable[[httpx.AsyncClient], Any]) -> Any:
+    """Talk to an ASGI app without a server, over what it takes for HTTP/1.1."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.test") as client:
+        return await use(client)
+
+
+def test_the_fastapi_example():
+    """A mounted service is discovered and called, and the app's own documentation is still there."""
+    app = run_blocks('durably.Service("Checkout")', "FastAPI()")["app"]
+
+    async def use(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/docs")).status_code == 200
+        manifest = (await client.get("/restate/discover")).json()
+        assert [service["name"] for service in manifest["services"]] == ["Checkout"]
+        answer = await client.post("/restate/invoke/Checkout/place", content=frames.journal(b'"A-1"'), headers=HEADERS)
+        assert answer.status_code == 200
+        assert types_of(answer.content) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
+
+    asyncio.run(over_asgi(app, use))
+
+
+def test_the_django_example(monkeypatch: pytest.MonkeyPatch):
+    """Django keeps its own routes, and the service beside it is discovered and called."""
+    import django.urls
+    from django.conf import settings
+    from django.http import HttpRequest, HttpResponse
+
+    def home(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("the shop")
+
+    urls = types.ModuleType("readme_urls")
+    urls.urlpatterns = [django.urls.path("", home)]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "readme_urls", urls)
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF="readme_urls", ALLOWED_HOSTS=["*"], SECRET_KEY="not secret")
+    application = run_blocks('durably.Service("Checkout")', "get_asgi_application")["application"]
+
+    async def use(client: httpx.AsyncClient) -> None:
+        assert (await client.get("/")).text == "the shop"
+        manifest = (await client.get("/restate/discover")).json()
+        assert [service["name"] for service in manifest["services"]] == ["Checkout"]
+        answer = await client.post("/restate/invoke/Checkout/place", content=frames.journal(b'"A-1"'), headers=HEADERS)
+        assert types_of(answer.content) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
+
+    asyncio.run(over_asgi(application, use))
+
+
+def test_the_flask_example():
+    """A service with plain functions runs under WSGI beside the app's own routes."""
+    app = run_blocks("import durably\n", "Flask(")["flask_app"]
+
+    @app.get("/")
+    def home() -> str:
+        return "the shop"
+
+    client = Client(app)
+    assert client.get("/").text == "the shop"
+    manifest = client.get("/restate/discover").json
+    assert manifest is not None
+    assert manifest["protocolMode"] == "REQUEST_RESPONSE"
+    first = client.post("/restate/invoke/Reports/build", data=frames.journal(b'"2026-05"'), headers=HEADERS)
+    assert types_of(first.data) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
+    assert b"report-2026-05" in first.data
