@@ -28,6 +28,7 @@ from durably.errors import SerdeError
 from durably.schemas import JsonFormat, UndefinedTypeError, build_format, is_struct, msgspec_format
 
 __all__ = [
+    "DEFAULT_SERDE",
     "BytesSerde",
     "DefaultSerde",
     "JsonSerde",
@@ -211,6 +212,10 @@ class DefaultSerde(Serde[I]):
             SerdeError: The value cannot be written.
         """
         return serde_for(self.type_hint).serialize(obj)
+
+
+DEFAULT_SERDE: Serde[Any] = DefaultSerde()
+"""What `serde=` is where nothing is passed."""
 
 
 class PydanticJsonSerde(Serde[I]):

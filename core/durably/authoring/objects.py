@@ -1,0 +1,157 @@
+"""Virtual objects: handlers that share state under a key.
+
+Owns `VirtualObject` and its options; the registration itself is in `authoring.services`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar, Literal, TypeVar
+
+from durably.authoring.options import (
+    ContextManagerFactory,
+    HandlerOptions,
+    InvocationRetryPolicy,
+    StatePreload,
+    preload,
+)
+from durably.authoring.services import AnyFailures, DefinedService, keyed_handler_kind
+from durably.authoring.signatures import ServiceKind
+from durably.serde import DEFAULT_SERDE, Serde
+
+__all__ = ["VirtualObject"]
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+class VirtualObject(DefinedService):
+    """A virtual object: state under a key, and handlers that are called with the key.
+
+    Exclusive handlers of one key run one at a time and may change its state. Shared ones run beside them and
+    may read it.
+    """
+
+    kind: ClassVar[ServiceKind] = ServiceKind.VIRTUAL_OBJECT
+
+    def __init__(
+        self,
+        name: str,
+        description: str | None = None,
+        metadata: dict[str, str] | None = None,
+        inactivity_timeout: timedelta | None = None,
+        abort_timeout: timedelta | None = None,
+        journal_retention: timedelta | None = None,
+        idempotency_retention: timedelta | None = None,
+        enable_lazy_state: bool | None = None,
+        state_preload: StatePreload | None = None,
+        ingress_private: bool | None = None,
+        invocation_retry_policy: InvocationRetryPolicy | None = None,
+        invocation_context_managers: list[ContextManagerFactory] | None = None,
+        *,
+        failures: AnyFailures = None,
+        explicit_cancellation: bool | None = None,
+    ) -> None:
+        """Define a virtual object; the options hold for all its handlers unless a handler says otherwise.
+
+        Args:
+            name: As callers write it in a path.
+            description: Shown to operators.
+            metadata: Shown to operators.
+            inactivity_timeout: Idle time after which the runtime asks an attempt to suspend.
+            abort_timeout: Further time after which the runtime aborts it.
+            journal_retention: How long journals are kept after completion.
+            idempotency_retention: How long results of idempotent requests are kept.
+            enable_lazy_state: The older form of `state_preload`: True is `state_preload=False`.
+            state_preload: Which state travels with each attempt: True all, False none, a list these keys.
+            ingress_private: True lets only other handlers call it.
+            invocation_retry_policy: How failed attempts are repeated.
+            invocation_context_managers: Entered around each attempt, the first one outermost.
+            failures: Exception classes that are terminal, with their status.
+            explicit_cancellation: True leaves cancellation to the handlers.
+
+        Raises:
+            RegistrationError: The name cannot work.
+            ConfigurationError: An option cannot.
+        """
+        options = HandlerOptions(
+            metadata=metadata,
+            inactivity_timeout=inactivity_timeout,
+            abort_timeout=abort_timeout,
+            journal_retention=journal_retention,
+            idempotency_retention=idempotency_retention,
+            enable_lazy_state=enable_lazy_state,
+            state_preload=preload(state_preload),
+            ingress_private=ingress_private,
+            invocation_retry_policy=invocation_retry_policy,
+            explicit_cancellation=explicit_cancellation,
+            context_managers=tuple(invocation_context_managers or ()),
+        )
+        super().__init__(name, description, options, failures)
+
+    def handler(
+        self,
+        name: str | None = None,
+        kind: Literal["exclusive", "shared"] | None = "exclusive",
+        accept: str = "application/json",
+        content_type: str = "application/json",
+        input_serde: Serde[Any] = DEFAULT_SERDE,
+        output_serde: Serde[Any] = DEFAULT_SERDE,
+        metadata: dict[str, str] | None = None,
+        inactivity_timeout: timedelta | None = None,
+        abort_timeout: timedelta | None = None,
+        journal_retention: timedelta | None = None,
+        idempotency_retention: timedelta | None = None,
+        enable_lazy_state: bool | None = None,
+        state_preload: StatePreload | None = None,
+        ingress_private: bool | None = None,
+        invocation_retry_policy: InvocationRetryPolicy | None = None,
+        invocation_context_managers: list[ContextManagerFactory] | None = None,
+        *,
+        failures: AnyFailures = None,
+        explicit_cancellation: bool | None = None,
+    ) -> Callable[[FunctionT], FunctionT]:
+        """Register the decorated function, `async def` or `def`, and give it back.
+
+        The first parameter is the context, the second, if any, the input. Their annotations decide how the input
+        and the result are checked and written. Other options are as for the object and override its values.
+
+        Args:
+            name: The handler's name; the function's unless given.
+            kind: Exclusive handlers of a key run one at a time; shared ones run beside them.
+            accept: Media types of the input; wildcards are allowed.
+            content_type: Media type of the result.
+            input_serde: How the input is read.
+            output_serde: How the result is written.
+            metadata: Shown to operators.
+            inactivity_timeout: See the object.
+            abort_timeout: See the object.
+            journal_retention: See the object.
+            idempotency_retention: See the object.
+            enable_lazy_state: See the object.
+            state_preload: See the object.
+            ingress_private: See the object.
+            invocation_retry_policy: See the object.
+            invocation_context_managers: Entered inside the object's.
+            failures: Exception classes that are terminal here; they win over the object's.
+            explicit_cancellation: See the object.
+
+        Raises:
+            ConfigurationError: `kind` is none of the two.
+            RegistrationError: The name is taken or cannot work, or the signature cannot; names the parameter.
+        """
+        options = HandlerOptions(
+            metadata=metadata,
+            inactivity_timeout=inactivity_timeout,
+            abort_timeout=abort_timeout,
+            journal_retention=journal_retention,
+            idempotency_retention=idempotency_retention,
+            enable_lazy_state=enable_lazy_state,
+            state_preload=preload(state_preload),
+            ingress_private=ingress_private,
+            invocation_retry_policy=invocation_retry_policy,
+            explicit_cancellation=explicit_cancellation,
+            context_managers=tuple(invocation_context_managers or ()),
+        )
+        handler_kind = keyed_handler_kind(kind, f"{self.name}/{name or 'handler'}")
+        return self._decorator(name, handler_kind, accept, content_type, input_serde, output_serde, options, failures)
