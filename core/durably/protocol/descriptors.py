@@ -18,7 +18,9 @@ from durably.protocol.schema import PACKAGE, PROTO
 
 __all__ = ["build_file", "build_message_classes"]
 
-_BLOCK = re.compile(r"(message|enum|oneof) (\w+) \{")
+_MESSAGE = re.compile(r"message (\w+) \{")
+_ENUM = re.compile(r"enum (\w+) \{")
+_ONEOF = re.compile(r"oneof (\w+) \{")
 _FIELD = re.compile(r"(?:(repeated|optional) )?(\w+) (\w+) = (\d+);")
 _ENUM_VALUE = re.compile(r"(\w+) = (\d+);")
 
@@ -48,22 +50,20 @@ def build_file(text: str) -> descriptor_pb2.FileDescriptorProto:
         line = raw.partition("//")[0].strip()
         if not line or line == 'syntax = "proto3";' or line == f"package {PACKAGE};":
             continue
-        if opened := _BLOCK.fullmatch(line):
-            keyword, name = opened.groups()
-            if keyword == "message":
-                message = file.message_type.add(name=name)
-            elif keyword == "enum":
-                enum = file.enum_type.add(name=name)
-            elif message is not None:
-                message.oneof_decl.add(name=name)
-                in_oneof = True
+        if message is not None and (opened := _ONEOF.fullmatch(line)):
+            message.oneof_decl.add(name=opened[1])
+            in_oneof = True
+        elif opened := _MESSAGE.fullmatch(line):
+            message = file.message_type.add(name=opened[1])
+        elif opened := _ENUM.fullmatch(line):
+            enum = file.enum_type.add(name=opened[1])
         elif line == "}" and in_oneof:
             in_oneof = False
-        elif line == "}":
-            if message is not None:
-                _add_presence(message, optional)
-            message = enum = None
-            optional = []
+        elif line == "}" and message is not None:
+            _add_presence(message, optional)
+            message, optional = None, []
+        elif line == "}" and enum is not None:
+            enum = None
         elif enum is not None and (value := _ENUM_VALUE.fullmatch(line)):
             enum.value.add(name=value[1], number=int(value[2]))
         elif message is not None and (found := _FIELD.fullmatch(line)):

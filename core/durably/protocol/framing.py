@@ -60,7 +60,7 @@ class FrameDecoder:
         max_message_bytes: Longest payload accepted, inclusive.
     """
 
-    __slots__ = ("_buffer", "_error", "_wanted", "max_message_bytes")
+    __slots__ = ("_buffer", "_refusal", "_wanted", "max_message_bytes")
 
     def __init__(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         """Start at a frame boundary with nothing buffered."""
@@ -68,7 +68,8 @@ class FrameDecoder:
         self._buffer = bytearray()
         # Total length the buffer must reach before there is something to do: a header, then a frame.
         self._wanted = HEADER_BYTES
-        self._error: RemoteProtocolError | None = None
+        # Why a header was refused. The text, because an error raised twice collects tracebacks.
+        self._refusal: str | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -88,8 +89,8 @@ class FrameDecoder:
             RemoteProtocolError: A header announces more than `max_message_bytes` (code 500). The
                 decoder is dead: it buffers nothing and every later call raises again.
         """
-        if self._error is not None:
-            raise self._error
+        if self._refusal is not None:
+            raise self._error(self._refusal)
         frames: list[Frame] = []
         position = self._complete_buffered(data, frames) if self._buffer else 0
         if position is None:
@@ -138,12 +139,14 @@ class FrameDecoder:
 
     def _refuse(self, kind: int, length: int) -> RemoteProtocolError:
         self._reset()
-        self._error = RemoteProtocolError(
-            f"A message of type {kind:#06x} announces {length} bytes; the limit is {self.max_message_bytes}.",
-            code=500,
-            hint="Raise the message size limit on both sides, or send less.",
+        self._refusal = (
+            f"A message of type {kind:#06x} announces {length} bytes; the limit is {self.max_message_bytes}."
         )
-        return self._error
+        return self._error(self._refusal)
+
+    def _error(self, refusal: str) -> RemoteProtocolError:
+        hint = "Raise the message size limit on both sides, or send less."
+        return RemoteProtocolError(refusal, code=500, hint=hint)
 
     def _reset(self) -> None:
         # A new object, because clearing a large one would keep its memory until the next resize.

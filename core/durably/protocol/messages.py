@@ -15,10 +15,11 @@ Source: service-invocation-protocol.md, "Message types"; `protocol.proto`.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from durably.errors import RemoteProtocolError
 from durably.protocol.descriptors import build_message_classes
 
 __all__ = [
@@ -66,7 +67,10 @@ __all__ = [
     "WorkflowTarget",
     "is_command",
     "is_notification",
+    "parse",
 ]
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 REQUESTED_ACK: Final = 0x8000
 """The only flag of a frame: the sender wants an acknowledgement that the message is stored."""
@@ -211,3 +215,18 @@ def is_command(message_type: int) -> bool:
 def is_notification(message_type: int) -> bool:
     """Tell whether a type number is in the range of notifications, known or not."""
     return 0x8000 <= message_type <= 0xFBFF
+
+
+def parse(message_class: type[MessageT], payload: bytes) -> MessageT:
+    """Parse a payload that the peer sent.
+
+    Raises:
+        RemoteProtocolError: It is not such a message (code 500).
+    """
+    try:
+        return message_class.FromString(payload)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # Which of them depends on the implementation of protobuf that is installed.
+        raise RemoteProtocolError(
+            f"A payload of {len(payload)} bytes is not a valid {message_class.DESCRIPTOR.name} message.", code=500
+        ) from error

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer, RepeatedScalarFieldContainer
 from google.protobuf.message import Message
@@ -52,7 +52,10 @@ __all__ = [
     "WorkflowTarget",
     "is_command",
     "is_notification",
+    "parse",
 ]
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 REQUESTED_ACK: Final = 0x8000
 
@@ -102,6 +105,7 @@ CLASS_OF: Final[dict[int, type[Message]]]
 
 def is_command(message_type: int) -> bool: ...
 def is_notification(message_type: int) -> bool: ...
+def parse(message_class: type[MessageT], payload: bytes) -> MessageT: ...
 
 class Start(Message):
     id: bytes
