@@ -46,7 +46,7 @@ def print_claims(title: str, found: list[Claim]) -> bool:
     for claim in found:
         limit = "" if claim.target is None else f"≤ {claim.target:g}{claim.unit}"
         verdict = "" if claim.target is None else "[green]kept" if claim.is_kept else "[red]missed"
-        digits = f"{claim.ratio:.0f}{claim.unit}" if claim.unit else f"{claim.ratio:.3f}"
+        digits = f"{claim.ratio:.3g}{claim.unit}" if claim.unit else f"{claim.ratio:.3f}"
         table.add_row(claim.what, claim.durably, claim.peer, claim.floor, digits, limit, verdict)
     Console(width=118).print(table)
     return all(claim.is_kept for claim in found)
