@@ -1,0 +1,1 @@
+"""The contract services with `async def` handlers, one module for each theme."""

@@ -1,0 +1,1 @@
+"""The contract services with plain `def` handlers, one module for each theme."""
