@@ -237,7 +237,7 @@ def _output_payload(definition: HandlerDefinition, signature: HandlerSignature, 
 def _serde(given: Serde[Any], annotation: Any, media_type: str, signature: HandlerSignature, what: str) -> Serde[Any]:
     if type(given) is not DefaultSerde:
         return given
-    hint: Any = given.type_hint or annotation  # pyright: ignore[reportUnknownMemberType]
+    hint: Any = given.type_hint or annotation
     if hint is bytes and "json" not in media_type.lower():
         return BytesSerde()
     try:

@@ -28,7 +28,7 @@ from durably.hosting.mode import mode_of_asgi
 from durably.hosting.options import DEFAULT_HOSTING, HostingOptions
 from durably.hosting.routes import Answer, Invocation, Request, Routes, internal_failure, response_head
 from durably.hosting.threaded import ThreadedDriver
-from durably.machine import Machine
+from durably.authoring.attempt import new_machine
 from durably.protocol.manifest import ProtocolMode
 from durably.protocol.versions import ProtocolVersion
 
@@ -106,7 +106,7 @@ class AsgiApp:
             if mode is ProtocolMode.BIDI_STREAM:
                 # granian and gunicorn hold the head back until the first body event.
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
-            machine = Machine(invocation.version, self._endpoint.machine_options)
+            machine = new_machine(invocation.handler, self._endpoint, invocation.version)
             if invocation.handler.is_async:
                 await run_attempt(invocation.handler, self._endpoint, machine, invocation.headers, receive, send)
             else:

@@ -36,7 +36,7 @@ from durably.hosting.routes import (
     response_head,
 )
 from durably.hosting.thread_pool import ThreadPool
-from durably.machine import Machine
+from durably.authoring.attempt import new_machine
 
 if TYPE_CHECKING:
     from durably.authoring.endpoint import Endpoint
@@ -86,7 +86,7 @@ class WsgiApp:
         return [] if request.method == "HEAD" else [answer.body]
 
     def _invoke(self, invocation: Invocation, environ: Environ) -> Answer:
-        machine = Machine(invocation.version, self._endpoint.machine_options)
+        machine = new_machine(invocation.handler, self._endpoint, invocation.version)
         chunks = read_body(environ)
         if invocation.handler.is_async:
             body = run_on_process_loop(invocation, self._endpoint, machine, chunks)

@@ -1,0 +1,197 @@
+"""Waiting in a `def` handler, on the thread that runs it.
+
+Owns the execution of steps and the waiting of a handler on a thread. The thread that runs the handler
+is the only one that touches the machine. A single step runs on it too; several at once run on helper
+threads, which hand their outcome over and wake it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from durably.authoring.async_driver import StepMachine
+from durably.authoring.codec import decode_blocking
+from durably.authoring.combined import CombinedFuture
+from durably.authoring.current import in_step
+from durably.authoring.drivers import BlockingIO
+from durably.authoring.futures import DurableFuture, MappedFuture, RunFuture
+from durably.authoring.runs import propose_failure, propose_value
+from durably.errors import (
+    InvocationCancelledError,
+    ProtocolError,
+    SdkInternalBaseException,
+    SdkInternalException,
+    SuspendedException,
+    UsageError,
+)
+from durably.machine import Machine, Progress
+
+if TYPE_CHECKING:
+    from durably.authoring.contexts import Context
+
+__all__ = ["BlockingDriver"]
+
+
+class BlockingDriver:
+    """Waits for one attempt on a thread."""
+
+    __slots__ = ("_context", "_done", "_executing", "_io", "_machine", "_runs")
+
+    def __init__(self, context: Context, machine: Machine, io: BlockingIO) -> None:
+        """Wait for `context` on the calling thread."""
+        self._context = context
+        self._machine = machine
+        self._io = io
+        self._runs: dict[int, RunFuture[Any]] = {}
+        self._done: deque[Callable[[], None]] = deque()
+        self._executing = 0
+
+    def add_run(self, handle: int, run: RunFuture[Any]) -> None:
+        """Keep a step that may have to be executed."""
+        self._runs[handle] = run
+
+    def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
+        """Refuse: there is no event loop.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"{self._context.describe()}: a durable future was awaited in a def handler.",
+            hint="Call its result() instead, or make the handler async def.",
+        )
+        yield  # pragma: no cover - makes this the generator that the protocol asks for
+
+    def wait_blocking(self, future: DurableFuture[Any]) -> None:
+        """Block until `future` is settled."""
+        context, machine = self._context, self._machine
+        while True:
+            if context.ended is not None:
+                raise context.end(context.ended)
+            self._take_outcomes()
+            self._decode_pending()
+            if future.poll():
+                return
+            if context.to_decode:
+                continue
+            try:
+                progress = machine.progress(future.pending_tree())
+            except ProtocolError as error:
+                raise context.broken(error) from error
+            match progress:
+                case Progress.WAIT:
+                    self._exchange()
+                case Progress.EXECUTE_RUN:
+                    self._execute(machine.run_to_execute, future)
+                case Progress.CANCELLED:
+                    raise InvocationCancelledError
+                case Progress.SUSPENDED:
+                    raise context.end(SuspendedException())
+                case Progress.READY:
+                    pass
+
+    def _exchange(self) -> None:
+        """Send what is written; then block until there is input, or a step has ended."""
+        machine, io = self._machine, self._io
+        output = machine.data_to_send()
+        if output:
+            io.send(output)
+        if self._done:
+            return
+        data = io.receive()
+        try:
+            if data is None:
+                machine.receive_eof()
+            elif data:
+                machine.receive_data(data)
+        except ProtocolError as error:
+            raise self._context.broken(error) from error
+
+    def _execute(self, handle: int, waited_for: DurableFuture[Any]) -> None:
+        """Execute a step here when nothing else can run meanwhile, else on a helper thread."""
+        run = self._runs.pop(handle)
+        if run is waited_for or (self._executing == 0 and not self._awaits_several(waited_for)):
+            self._execute_here(run)
+        else:
+            self._executing += 1
+            self._io.submit(lambda: self._execute_aside(run))
+
+    def _awaits_several(self, future: DurableFuture[Any]) -> bool:
+        while isinstance(future, MappedFuture):
+            future = future.source
+        return isinstance(future, CombinedFuture)
+
+    def _execute_here(self, run: RunFuture[Any]) -> None:
+        context, machine = self._context, self._machine
+        output = machine.data_to_send()
+        if output:
+            self._io.send(output)
+        context.machine = StepMachine(run.name, context.describe())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        token = in_step.set(True)
+        try:
+            propose = _execute(run)
+        finally:
+            context.machine = machine
+            in_step.reset(token)
+        self._propose(run, propose)
+
+    def _execute_aside(self, run: RunFuture[Any]) -> None:
+        """Execute on a helper thread; the handler's thread proposes the outcome."""
+        in_step.set(True)
+        try:
+            propose = _execute(run)
+        except BaseException as error:  # noqa: BLE001 - a helper thread that dies in silence would leave the handler waiting
+            failure = error
+            propose = lambda machine, context: propose_failure(machine, run, context, failure, duration_ms=0)  # noqa: E731
+        self._done.append(lambda: self._propose(run, propose))
+        self._io.wake()
+
+    def _take_outcomes(self) -> None:
+        while self._done:
+            self._executing -= 1
+            self._done.popleft()()
+
+    def _propose(self, run: RunFuture[Any], propose: Callable[[Machine, Context], None]) -> None:
+        context = self._context
+        try:
+            propose(self._machine, context)
+        except ProtocolError as error:
+            raise context.broken(error) from error
+        if self._machine.is_closed:
+            raise context.end(SdkInternalException(f"Step {run.name!r} failed; the runtime retries the attempt."))
+
+    def _decode_pending(self) -> None:
+        context = self._context
+        pending = context.to_decode
+        while pending:
+            future, payload, decode = pending.pop(0)
+            assert context.codec is not None
+            try:
+                future.set_value(decode(decode_blocking(context.codec, payload)))
+            except Exception as error:
+                future.set_error(error)
+
+
+def _execute(run: RunFuture[Any]) -> Callable[[Machine, Context], None]:
+    """Execute the action on this thread; give what proposes its outcome."""
+    started_s = time.monotonic()
+    try:
+        value = run.action(*run.arguments, **run.keywords)
+        if isawaitable(value):
+            close = getattr(value, "close", None)
+            if close is not None:
+                close()
+            raise UsageError(
+                f"Step {run.name!r} of a def handler has an async action.",
+                hint="Use a plain function, or make the handler async def.",
+            )
+    except SdkInternalBaseException:
+        raise
+    except Exception as error:
+        failure, duration_ms = error, int((time.monotonic() - started_s) * 1000)
+        return lambda machine, context: propose_failure(machine, run, context, failure, duration_ms=duration_ms)
+    return lambda machine, context: propose_value(machine, run, context, value)

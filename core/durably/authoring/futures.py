@@ -1,0 +1,407 @@
+"""Results that a journal will hold: what every context operation returns.
+
+Owns the one future family. In an `async def` handler a future is awaited; in a `def` handler
+`result()` blocks. Either way the value is taken from the machine once, decoded, and kept, so that a
+future can be waited for any number of times.
+
+A future never decides when to wait or suspend: it asks the attempt's driver, which asks the machine.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from durably.errors import LocalProtocolError, ProtocolError, RunFailedError, TerminalError, UsageError
+from durably.machine import AwaitTree, Failure, Progress
+
+if TYPE_CHECKING:
+    from durably.authoring.contexts import Context
+    from durably.machine import Machine
+
+__all__ = [
+    "DurableFuture",
+    "DurableTimeoutError",
+    "MappedFuture",
+    "RestateDurableCallFuture",
+    "RestateDurableFuture",
+    "RestateDurableSleepFuture",
+    "RunFuture",
+    "SendHandle",
+]
+
+T = TypeVar("T")
+MappedT = TypeVar("MappedT")
+
+_READY = Progress.READY
+
+
+class DurableTimeoutError(TerminalError):
+    """`or_timeout` ran out before the future was completed. Terminal unless the handler catches it."""
+
+    def __init__(self, message: str = "the durable wait timed out", status_code: int = 408) -> None:
+        """Use the status of a request timeout."""
+        super().__init__(message, status_code)
+
+
+class Settled(enum.Enum):
+    """Whether a future has its outcome."""
+
+    PENDING = 0
+    VALUE = 1
+    ERROR = 2
+
+
+_PENDING, _VALUE, _ERROR = Settled.PENDING, Settled.VALUE, Settled.ERROR
+
+
+class DurableFuture(Generic[T]):
+    """The result of one durable operation, now or later.
+
+    `await` it in an `async def` handler, call `result()` in a `def` handler. It may be awaited by
+    several tasks and any number of times.
+
+    Source: ours; the outcome is a completion or signal notification of the service protocol.
+    """
+
+    __slots__ = ("_context", "_decode", "_handle", "_outcome", "_state")
+
+    def __init__(self, context: Context, handle: int | str, decode: Callable[[bytes], T] | None = None) -> None:
+        """Stand for the notification `handle` of the attempt that `context` belongs to."""
+        self._context = context
+        self._handle = handle
+        self._decode = decode
+        self._state = _PENDING
+        self._outcome: Any = None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Wait for the outcome; give the value or raise the failure.
+
+        Raises:
+            TerminalError: The operation failed for good. The handler may go on.
+            SuspendedException: The attempt stops here; let it pass.
+        """
+        if self._state is _PENDING:
+            context = self._context
+            if context.turns is None:
+                try:
+                    progress = context.machine.await_one(self._handle)
+                except ProtocolError as error:
+                    raise context.broken(error) from error
+                if progress is _READY:
+                    self.settle(context.machine)
+                    if self._state is _PENDING:  # a journal value codec has to see it first
+                        yield from context.driver.wait(self, None)
+                else:
+                    yield from context.driver.wait(self, progress)
+            else:
+                yield from context.turns.wait(self)
+        if self._state is _VALUE:
+            return cast("T", self._outcome)
+        raise self._outcome
+
+    def result(self) -> T:
+        """Block until the outcome is there, in a `def` handler; give the value or raise the failure.
+
+        Raises:
+            TerminalError: The operation failed for good. The handler may go on.
+            UsageError: Called in an `async def` handler, which would block its event loop.
+            SuspendedException: The attempt stops here; let it pass.
+        """
+        if self._state is _PENDING:
+            self._context.driver.wait_blocking(self)
+        if self._state is _VALUE:
+            return cast("T", self._outcome)
+        raise self._outcome
+
+    def done(self) -> bool:
+        """Tell, without waiting, whether the outcome has been delivered to this attempt.
+
+        The answer is the same on every replay: a notification counts once some wait of the handler
+        has reached its place in the journal.
+        """
+        return self.poll()
+
+    def is_completed(self) -> bool:
+        """Tell the same as `done()`."""
+        return self.poll()
+
+    def map(
+        self,
+        on_value: Callable[[T], MappedT],
+        on_error: Callable[[TerminalError], MappedT] | None = None,
+    ) -> DurableFuture[MappedT]:
+        """Give a future of `on_value(value)`, computed once, when it is first needed.
+
+        Args:
+            on_value: A plain function without effects: it runs again on every replay.
+            on_error: Turns a terminal failure into a value; without it the failure passes through.
+        """
+        return MappedFuture(self, on_value, on_error)
+
+    def or_timeout(self, delta: timedelta) -> DurableFuture[T]:
+        """Give a future that fails with `DurableTimeoutError` unless this one completes within `delta`.
+
+        The timer is durable and starts now. The operation itself is not cancelled when it runs out.
+        """
+        from durably.authoring.combined import with_timeout
+
+        return with_timeout(self, self._context.sleep(delta))
+
+    # What drivers and combinators use.
+
+    def poll(self) -> bool:
+        """Settle from what the machine has delivered, and tell whether the outcome is there."""
+        if self._state is not _PENDING:
+            return True
+        machine = self._context.machine
+        if not machine.is_completed(self._handle):
+            return False
+        self.settle(machine)
+        return True
+
+    def settle(self, machine: Machine) -> None:
+        """Take the notification, which must be delivered, and keep what it means."""
+        result = machine.take(self._handle)
+        if type(result) is bytes:
+            decode = self._decode
+            if decode is None:
+                self._outcome = result
+            elif self._context.codec is not None:
+                self._context.decode_later(self, result, decode)
+                return
+            else:
+                try:
+                    self._outcome = decode(result)
+                except Exception as error:
+                    self.set_error(error)
+                    return
+            self._state = _VALUE
+        elif type(result) is Failure:
+            self._outcome = self.error_of(result)
+            self._state = _ERROR
+        else:
+            self._outcome = list(result) if type(result) is tuple else result
+            self._state = _VALUE
+
+    def error_of(self, failure: Failure) -> TerminalError:
+        """Give the error that this failure is for the handler."""
+        return TerminalError(failure.message, failure.code, dict(failure.metadata) or None)
+
+    def pending_tree(self) -> AwaitTree:
+        """Give what is still waited for; only meaningful while pending."""
+        return self._handle
+
+    @property
+    def context(self) -> Context:
+        """The context that made this future."""
+        return self._context
+
+    @property
+    def failed(self) -> bool:
+        """Whether the outcome is an error; only meaningful once `poll()` is true."""
+        return self._state is _ERROR
+
+    @property
+    def outcome(self) -> Any:
+        """The value or the error; only meaningful once `poll()` is true."""
+        return self._outcome
+
+    def set_value(self, value: T) -> None:
+        """Settle with a value that did not come from a notification."""
+        self._outcome = value
+        self._state = _VALUE
+
+    def set_error(self, error: BaseException) -> None:
+        """Settle with an error that did not come from a notification."""
+        self._outcome = error
+        self._state = _ERROR
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether no outcome has been kept yet."""
+        return self._state is _PENDING
+
+
+RestateDurableFuture = DurableFuture
+
+
+class RestateDurableSleepFuture(DurableFuture[None]):
+    """A durable timer.
+
+    Source: service protocol, SleepCommand and its completion.
+    """
+
+    __slots__ = ()
+
+
+class RunFuture(DurableFuture[T]):
+    """A durable step: its action runs when the future is first waited for, unless it is recorded."""
+
+    __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize")
+
+    def __init__(
+        self,
+        context: Context,
+        handle: int,
+        decode: Callable[[bytes], T],
+        *,
+        name: str,
+        action: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        serialize: Callable[[Any], bytes],
+        policy: Any,
+    ) -> None:
+        """Keep everything that one execution of the action needs."""
+        super().__init__(context, handle, decode)
+        self.name = name
+        self.action = action
+        self.arguments = arguments
+        self.keywords = keywords
+        self.serialize = serialize
+        self.policy = policy
+        self.cause: BaseException | None = None
+
+    def error_of(self, failure: Failure) -> TerminalError:
+        """Give a step failure, caused by what the action raised when that happened in this attempt."""
+        error = RunFailedError(failure.message, failure.code, dict(failure.metadata) or None)
+        error.__cause__ = self.cause
+        return error
+
+
+class RestateDurableCallFuture(DurableFuture[T]):
+    """The result of a call to another handler."""
+
+    __slots__ = ("_invocation_id",)
+
+    def __init__(
+        self, context: Context, handle: int, decode: Callable[[bytes], T] | None, invocation_id_handle: int
+    ) -> None:
+        """Stand for the call's two notifications."""
+        super().__init__(context, handle, decode)
+        self._invocation_id: DurableFuture[str] = DurableFuture(context, invocation_id_handle)
+
+    @property
+    def invocation_id_future(self) -> DurableFuture[str]:
+        """The callee's invocation id as a future of its own."""
+        return self._invocation_id
+
+    async def invocation_id(self) -> str:
+        """Give the callee's invocation id; in a `def` handler use `invocation_id_future.result()`."""
+        return await self._invocation_id
+
+    async def cancel_invocation(self) -> None:
+        """Ask the callee to cancel; its result, if it fails with that, arrives at this future."""
+        self._context.cancel_invocation(await self._invocation_id)
+
+
+class SendHandle:
+    """A one-way call that has been recorded."""
+
+    __slots__ = ("_context", "_invocation_id")
+
+    def __init__(self, context: Context, handle: int) -> None:
+        """Stand for the invocation id notification of a one-way call."""
+        self._context = context
+        self._invocation_id: DurableFuture[str] = DurableFuture(context, handle)
+
+    @property
+    def invocation_id_future(self) -> DurableFuture[str]:
+        """The callee's invocation id as a future of its own."""
+        return self._invocation_id
+
+    async def invocation_id(self) -> str:
+        """Give the callee's invocation id."""
+        return await self._invocation_id
+
+    async def cancel_invocation(self) -> None:
+        """Ask the callee to cancel."""
+        self._context.cancel_invocation(await self._invocation_id)
+
+
+class MappedFuture(DurableFuture[MappedT]):
+    """A future whose value is computed from another's."""
+
+    __slots__ = ("_on_error", "_on_value", "source")
+
+    def __init__(
+        self,
+        source: DurableFuture[T],
+        on_value: Callable[[T], MappedT],
+        on_error: Callable[[TerminalError], MappedT] | None,
+    ) -> None:
+        """Follow `source`."""
+        super().__init__(source.context, 0)
+        self.source: DurableFuture[Any] = source
+        self._on_value = on_value
+        self._on_error = on_error
+
+    def __await__(self) -> Generator[Any, Any, MappedT]:
+        """Wait for the source and give the mapped value."""
+        return (yield from await_composite(self))
+
+    def poll(self) -> bool:
+        """Settle once the source has."""
+        if not self.is_pending:
+            return True
+        if not self.source.poll():
+            return False
+        outcome = self.source.outcome
+        try:
+            if not self.source.failed:
+                self.set_value(self._on_value(outcome))
+            elif self._on_error is not None and isinstance(outcome, TerminalError):
+                self.set_value(self._on_error(outcome))
+            else:
+                self.set_error(outcome)
+        except Exception as error:
+            self.set_error(error)
+        return True
+
+    def settle(self, machine: Machine) -> None:
+        """Do nothing here: the source settles itself."""
+
+    def pending_tree(self) -> AwaitTree:
+        """Wait for whatever the source waits for."""
+        return self.source.pending_tree()
+
+
+def await_composite(future: DurableFuture[T]) -> Generator[Any, Any, T]:
+    """Wait for a future that is made of others; the body of their `__await__`."""
+    if not future.poll():
+        context = future.context
+        if context.turns is None:
+            yield from context.driver.wait(future, None)
+        else:
+            yield from context.turns.wait(future)
+    if future.failed:
+        raise future.outcome
+    return cast("T", future.outcome)
+
+
+def same_context(futures: tuple[DurableFuture[Any], ...]) -> Context:
+    """Give the one context that all `futures` belong to.
+
+    Raises:
+        UsageError: There are none, one is not a durable future, or they belong to different attempts.
+    """
+    if not futures:
+        raise UsageError("No future was given.", hint="Pass at least one future that a context operation returned.")
+    for future in futures:
+        if not isinstance(cast("object", future), DurableFuture):
+            raise UsageError(
+                f"{type(future).__name__} is not a durable future.",
+                hint="Pass what context operations return; combine coroutines with asyncio.gather or a TaskGroup.",
+            )
+    context = futures[0].context
+    if any(future.context is not context for future in futures):
+        raise UsageError("The futures belong to different invocations.", hint="Combine futures of one context only.")
+    return context
+
+
+def closed_misuse(error: ProtocolError) -> bool:
+    """Tell whether `error` only says that the machine is closed already."""
+    return isinstance(error, LocalProtocolError) and error.code == 598

@@ -1,0 +1,182 @@
+"""Options of durable steps, and what one execution of an action means to the journal.
+
+Owns `RunOptions`, its translation into the machine's retry policy, and the report of an execution:
+a value is proposed, a terminal failure is proposed, anything else goes to the retry policy.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+
+from durably.authoring.failures import failure_of
+from durably.errors import RetryableError, TerminalError, UsageError
+from durably.machine import Failure, OnExhausted, RunRetryPolicy
+from durably.serde import DefaultSerde, Serde
+
+if TYPE_CHECKING:
+    from durably.authoring.contexts import Context
+    from durably.authoring.futures import RunFuture
+    from durably.machine import Machine
+
+__all__ = ["RunAction", "RunOptions", "is_coroutine_action", "propose_failure", "propose_value", "retry_policy"]
+
+T = TypeVar("T")
+
+RunAction = Callable[..., Coroutine[Any, Any, T]] | Callable[..., T]
+
+_COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE; looked at directly, because this is asked for every step
+_MAX_MESSAGE_CHARS = 4096  # of a failure text that is taken from an exception
+_INITIAL_INTERVAL_MS = 50
+_MAX_INTERVAL_MS = 10_000
+_FACTOR = 2.0
+
+
+@dataclass(frozen=True)
+class RunOptions(Generic[T]):
+    """How a durable step is serialized and retried.
+
+    With no retry option set, a failing step fails the attempt and the invocation's retry policy
+    decides. With any of them set, the step has an exponential policy of its own.
+
+    Attributes:
+        serde: How the result is written and read; the default goes by the type.
+        type_hint: Type of the result; None takes the action's return annotation.
+        max_attempts: Executions, the first included, before the step fails for good; at least 1.
+        max_duration: Time since the first execution before it fails for good.
+        initial_retry_interval: First delay; the default is 50 ms.
+        max_retry_interval: Longest delay; the default is 10 s.
+        retry_interval_factor: Growth of the delay; the default is 2.
+        max_retry_duration: Older name of `max_duration`.
+        on_max_attempts: "fail" turns exhaustion into a terminal error in the handler; "pause" pauses
+            the invocation for an operator (protocol V7).
+
+    Source: service protocol, run retry policies; ours for `on_max_attempts`.
+    """
+
+    serde: Serde[T] = DefaultSerde()
+    type_hint: type[T] | None = None
+    max_attempts: int | None = None
+    max_duration: timedelta | None = None
+    initial_retry_interval: timedelta | None = None
+    max_retry_interval: timedelta | None = None
+    retry_interval_factor: float | None = None
+    max_retry_duration: timedelta | None = None
+    on_max_attempts: Literal["fail", "pause"] = "fail"
+
+
+DEFAULT_RUN_OPTIONS: RunOptions[Any] = RunOptions()
+INFINITE: RunRetryPolicy = RunRetryPolicy.infinite()
+
+
+def retry_policy(options: RunOptions[Any]) -> RunRetryPolicy:
+    """Translate the options; the infinite policy when no retry option is set.
+
+    Raises:
+        UsageError: An option is out of bounds.
+    """
+    max_duration = options.max_duration if options.max_duration is not None else options.max_retry_duration
+    retry_options = (
+        options.max_attempts,
+        max_duration,
+        options.initial_retry_interval,
+        options.max_retry_interval,
+        options.retry_interval_factor,
+    )
+    if all(option is None for option in retry_options):
+        return INFINITE
+    if options.max_attempts is not None and options.max_attempts < 1:
+        raise UsageError(f"max_attempts is {options.max_attempts}.", hint="It counts the first execution: at least 1.")
+    return RunRetryPolicy(
+        initial_interval_ms=_milliseconds(options.initial_retry_interval, _INITIAL_INTERVAL_MS),
+        factor=_FACTOR if options.retry_interval_factor is None else options.retry_interval_factor,
+        max_interval_ms=_milliseconds(options.max_retry_interval, _MAX_INTERVAL_MS),
+        max_attempts=options.max_attempts,
+        max_duration_ms=None if max_duration is None else _milliseconds(max_duration, 0),
+        on_exhausted=OnExhausted.PAUSE if options.on_max_attempts == "pause" else OnExhausted.FAIL_AS_TERMINAL,
+    )
+
+
+def _milliseconds(delta: timedelta | None, default_ms: int) -> int:
+    if delta is None:
+        return default_ms
+    if delta < timedelta(0):
+        raise UsageError(f"A retry option is a negative duration: {delta}.", hint="Give zero or a positive timedelta.")
+    return delta // timedelta(milliseconds=1)
+
+
+def is_coroutine_action(action: Callable[..., Any]) -> bool:
+    """Tell whether calling `action` gives a coroutine, looking through methods and callable objects."""
+    candidate: Any = action
+    for _ in range(8):  # partials of partials; deeper nesting does not occur
+        if type(candidate) is FunctionType:
+            return bool(candidate.__code__.co_flags & _COROUTINE_FLAG)
+        if type(candidate) is MethodType:
+            candidate = candidate.__func__
+        elif hasattr(candidate, "func") and callable(candidate.func):  # functools.partial
+            candidate = candidate.func
+        elif hasattr(candidate, "__wrapped__") and not isinstance(candidate, type):
+            candidate = candidate.__wrapped__
+        else:
+            call = getattr(type(candidate), "__call__", None)
+            if type(call) is not FunctionType:
+                return False
+            candidate = call
+    return False
+
+
+def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value: Any) -> None:
+    """Propose what the action returned. A value that cannot be serialized counts as a failed execution."""
+    try:
+        payload = run.serialize(value)
+    except Exception as error:
+        propose_failure(machine, run, context, error, duration_ms=0)
+        return
+    codec = context.codec
+    machine.propose_run_success(run_handle(run), payload if codec is None else codec.encode(payload))
+
+
+def propose_failure(
+    machine: Machine, run: RunFuture[Any], context: Context, error: BaseException, *, duration_ms: int
+) -> None:
+    """Report an execution that raised: terminal failures are recorded, others go to the retry policy.
+
+    Afterwards the machine is closed when the attempt has to be retried.
+    """
+    outcome = failure_of(error, context.failure_maps)
+    if isinstance(outcome, TerminalError):
+        run.cause = error
+        metadata = tuple((outcome.metadata or {}).items())
+        machine.propose_run_failure(run_handle(run), Failure(outcome.status_code, outcome.message, metadata))
+        return
+    retryable = outcome if isinstance(outcome, RetryableError) else None
+    delay = None if retryable is None else retryable.retry_after
+    if machine.propose_run_error(
+        run_handle(run),
+        code=500 if retryable is None else retryable.status_code,
+        message=describe(error) if retryable is None else retryable.message,
+        stacktrace="".join(traceback.format_exception(error)),
+        attempt_duration_ms=duration_ms,
+        policy=run.policy,
+        retry_after_ms=None if delay is None else max(0, delay // timedelta(milliseconds=1)),
+    ):
+        run.cause = error
+
+
+def describe(error: BaseException) -> str:
+    """Give an exception as one text for operators, bounded, whatever its `__str__` does."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"<its text could not be had: {type(broken).__name__}>"
+    name = type(error).__name__
+    return f"{name}: {text}"[:_MAX_MESSAGE_CHARS] if text else name
+
+
+def run_handle(run: RunFuture[Any]) -> int:
+    """Give the completion id of the step."""
+    return cast("int", run.pending_tree())
