@@ -118,6 +118,8 @@ class AsgiChannel:
         if event["type"] == "http.disconnect":
             self.is_lost = True
             return
+        if self.has_ended:
+            return
         body = event.get("body")
         if body:
             self._machine.receive_data(body)
@@ -134,6 +136,7 @@ class AsgiChannel:
             if self._reader is None and not self.has_ended:
                 await self.receive_once()
             elif not self._arrived:
+                self._watch()
                 waiting = self._waiting = asyncio.get_running_loop().create_future()
                 await waiting
         finally:
@@ -156,10 +159,17 @@ class AsgiChannel:
 
     def read_ahead(self) -> None:
         """Receive in the background from now on, and send what is written."""
-        if self._reader is None and not self.has_ended and not self.is_lost:
-            self._reader = asyncio.get_running_loop().create_task(self._read())
-        elif self._sender is None and not self._is_sending:
+        if self._watch():
+            return
+        if self._sender is None and not self._is_sending:
             self._sender = asyncio.get_running_loop().create_task(self._flush_aside())
+
+    def _watch(self) -> bool:
+        """Read in the background: input, and after its end the loss of the connection. False when that is done."""
+        if self._reader is not None or self.is_lost:
+            return False
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+        return True
 
     async def _flush_aside(self) -> None:
         try:
@@ -172,7 +182,9 @@ class AsgiChannel:
     async def _read(self) -> None:
         try:
             await self.flush()
-            while not self.has_ended and not self.is_lost:
+            had_ended = False
+            while not self.is_lost and not had_ended:
+                had_ended = self.has_ended  # one more event is due after the end, and it tells the disconnect
                 await self.receive_once()
                 self._notify()
         except OSError as error:
@@ -200,9 +212,11 @@ class AsgiChannel:
         try:
             async with asyncio.timeout(_DRAIN_LIMIT_S):
                 while not self.has_ended and not self.is_lost:
-                    if self._reader is not None:
-                        await asyncio.wait((self._reader,))
-                        self._reader = None
+                    if self._reader is not None and not self._reader.done():
+                        waiting = self._waiting = asyncio.get_running_loop().create_future()
+                        self._reader.add_done_callback(lambda _: self.wake())
+                        await waiting
+                        self._waiting = None
                     else:
                         await self.receive_once()
         except TimeoutError:
@@ -288,6 +302,7 @@ async def _run_handler(
         if not channel.is_lost:
             write_error(context, error)
     finally:
+        channel.on_input = None
         watchdog.leave(driver)
         current_attempt.reset(token)
         context.finish()
