@@ -11,7 +11,9 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, NotRequired, TypedDict
+from typing import Any
+
+from typing_extensions import NotRequired, TypedDict
 
 __all__ = [
     "AwakeableRejection",

@@ -7,7 +7,7 @@ before the crash and which after.
 from __future__ import annotations
 
 import asyncio
-from typing import TypedDict
+from typing_extensions import TypedDict
 
 from conformance.services.asynchronous.keyed import hold
 from conformance.services.contract import attempts, generation
