@@ -12,13 +12,15 @@ Depends on nothing but `errors`, `schemas` and `annotations`.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import collections.abc
 import sys
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from inspect import Signature
-from types import UnionType
+from types import CodeType, FunctionType, UnionType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic_core import from_json, to_json
@@ -191,7 +193,7 @@ class DefaultSerde(Serde[I]):
     def __init__(self, type_hint: type[I] | None = None) -> None:
         """Read and write values of `type_hint`; None means plain JSON."""
         super().__init__()
-        self.type_hint = type_hint
+        self.type_hint: Any = type_hint
 
     def with_maybe_type(self, type_hint: type[I] | None = None) -> DefaultSerde[I]:
         """Give a new serde for `type_hint`; this one stays as it is."""
@@ -283,6 +285,9 @@ class _Chosen:
     by_return_hint: ClassVar[dict[Any, tuple[Any, bool, Serde[Any]]]] = {}
     """The same by a function's return annotation, where `Awaitable[X]` means X."""
 
+    by_return_text: ClassVar[dict[CodeType, tuple[dict[str, Any], str, Serde[Any]]]] = {}
+    """The same where annotations are text: code → the names and the text it was evaluated with, the serde."""
+
 
 _PLAIN: Serde[Any] = JsonSerde()
 _UNTYPED: frozenset[Any] = frozenset({None, Any, object, type(None), Signature.empty})
@@ -362,7 +367,12 @@ def return_serde(function: Callable[..., Any]) -> Serde[Any]:
         hint = raw_annotations(function).get("return")
     if hint is None:
         return _PLAIN
-    known = _Chosen.by_return_hint.get(hint) if not isinstance(hint, str) else None
+    if type(hint) is str:
+        known = _Chosen.by_return_text.get(function.__code__) if type(function) is FunctionType else None
+        if known is not None and known[0] is function.__globals__ and known[1] == hint:
+            return known[2]
+        return _serde_of_return(function, hint)
+    known = _Chosen.by_return_hint.get(hint)
     if known is not None and (not known[1] or _same(known[0], hint)):
         return known[2]
     return _serde_of_return(function, hint)
@@ -374,4 +384,16 @@ def _serde_of_return(function: Callable[..., Any], annotation: Any) -> Serde[Any
     serde = serde_for(typing.get_args(hint)[-1] if awaited else hint)
     if not isinstance(annotation, str):
         _remember(_Chosen.by_return_hint, annotation, serde)
+    elif type(function) is FunctionType and _is_global(annotation, function.__globals__):
+        # The text means the same for every function that this `def` statement makes.
+        texts = _Chosen.by_return_text
+        if len(texts) >= _Chosen.LIMIT:
+            texts.clear()
+        texts[function.__code__] = (function.__globals__, annotation, serde)
     return serde
+
+
+def _is_global(annotation: str, names: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation's text names only what its module and the builtins have."""
+    used = {node.id for node in ast.walk(ast.parse(annotation, mode="eval")) if isinstance(node, ast.Name)}
+    return all(name in names or hasattr(builtins, name) for name in used)

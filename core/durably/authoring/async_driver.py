@@ -46,17 +46,17 @@ _READY, _WAIT, _EXECUTE_RUN = Progress.READY, Progress.WAIT, Progress.EXECUTE_RU
 class StepMachine:
     """Stands in for the machine while the only task executes a step: steps must not use the context."""
 
-    __slots__ = ("_description", "_step")
+    __slots__ = ("_context", "_step")
 
-    def __init__(self, step: str, description: str) -> None:
+    def __init__(self, step: str, context: Context) -> None:
         """Remember which step runs."""
         self._step = step
-        self._description = description
+        self._context = context
 
     def __getattr__(self, name: str) -> Any:
         """Refuse."""
         raise UsageError(
-            f"{self._description}: the action of step {self._step!r} used the handler's context.",
+            f"{self._context.describe()}: the action of step {self._step!r} used the handler's context.",
             hint="Use the context before or after the step, and pass values into the action.",
         )
 
@@ -71,7 +71,7 @@ class AsyncDriver:
         cancelled: Whether a cancellation of the invocation has been delivered to this attempt.
     """
 
-    __slots__ = ("_context", "_machine", "_run_tasks", "_runs", "aborting", "cancelled", "channel", "main", "step_cancelled")
+    __slots__ = ("_context", "_machine", "_run_tasks", "aborting", "cancelled", "channel", "main", "runs", "step_cancelled")
 
     def __init__(self, context: Context, machine: Machine, channel: AsyncChannel, main: asyncio.Task[Any]) -> None:
         """Wait for `context` in the task `main`."""
@@ -82,16 +82,9 @@ class AsyncDriver:
         self.aborting: BaseException | None = None
         self.step_cancelled = False
         self.cancelled = False
-        self._runs: dict[int, RunFuture[Any]] | None = None
+        self.runs: dict[int, RunFuture[Any]] = {}
         self._run_tasks: set[asyncio.Task[None]] | None = None
         channel.on_input = self._on_input
-
-    def add_run(self, handle: int, run: RunFuture[Any]) -> None:
-        """Keep a step that may have to be executed."""
-        if self._runs is None:
-            self._runs = {handle: run}
-        else:
-            self._runs[handle] = run
 
     def wait_blocking(self, future: DurableFuture[Any]) -> None:
         """Refuse: blocking here would block the event loop.
@@ -118,11 +111,14 @@ class AsyncDriver:
                     return
                 if context.to_decode:
                     continue
-                progress = self.ask(future)
+                try:
+                    progress = machine.progress(future.pending_tree())
+                except ProtocolError as error:
+                    raise context.broken(error) from error
             if progress is _WAIT:
                 yield from self.channel.exchange().__await__()
             elif progress is _EXECUTE_RUN:
-                run = self.take_run(machine.run_to_execute)
+                run = self.runs.pop(machine.run_to_execute)
                 if run is future:
                     yield from self._execute_here(run)
                 else:
@@ -130,13 +126,6 @@ class AsyncDriver:
             elif progress is not _READY:
                 raise self.signal_of(progress)
             progress = None
-
-    def ask(self, future: DurableFuture[Any]) -> Progress:
-        """Ask the machine what to do for `future`."""
-        try:
-            return self._machine.progress(future.pending_tree())
-        except ProtocolError as error:
-            raise self._context.broken(error) from error
 
     def signal_of(self, progress: Progress) -> BaseException:
         """Give what CANCELLED or SUSPENDED raise in the handler."""
@@ -162,15 +151,10 @@ class AsyncDriver:
 
     # Steps
 
-    def take_run(self, handle: int) -> RunFuture[Any]:
-        """Give the step that the machine wants executed, once."""
-        assert self._runs is not None
-        return self._runs.pop(handle)
-
     def _execute_here(self, run: RunFuture[Any]) -> Generator[Any, Any, None]:
         """Execute the step in the task that waits for it."""
         context, machine = self._context, self._machine
-        context.machine = StepMachine(run.name, context.describe())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        context.machine = StepMachine(run.name, context)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         token = in_step.set(True)
         started_s = time.monotonic()
         try:

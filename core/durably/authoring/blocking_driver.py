@@ -39,20 +39,16 @@ __all__ = ["BlockingDriver"]
 class BlockingDriver:
     """Waits for one attempt on a thread."""
 
-    __slots__ = ("_context", "_done", "_executing", "_io", "_machine", "_runs")
+    __slots__ = ("_context", "_done", "_executing", "_io", "_machine", "runs")
 
     def __init__(self, context: Context, machine: Machine, io: BlockingIO) -> None:
         """Wait for `context` on the calling thread."""
         self._context = context
         self._machine = machine
         self._io = io
-        self._runs: dict[int, RunFuture[Any]] = {}
+        self.runs: dict[int, RunFuture[Any]] = {}
         self._done: deque[Callable[[], None]] = deque()
         self._executing = 0
-
-    def add_run(self, handle: int, run: RunFuture[Any]) -> None:
-        """Keep a step that may have to be executed."""
-        self._runs[handle] = run
 
     def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
         """Refuse: there is no event loop.
@@ -113,7 +109,7 @@ class BlockingDriver:
 
     def _execute(self, handle: int, waited_for: DurableFuture[Any]) -> None:
         """Execute a step here when nothing else can run meanwhile, else on a helper thread."""
-        run = self._runs.pop(handle)
+        run = self.runs.pop(handle)
         if run is waited_for or (self._executing == 0 and not self._awaits_several(waited_for)):
             self._execute_here(run)
         else:
@@ -130,7 +126,7 @@ class BlockingDriver:
         output = machine.data_to_send()
         if output:
             self._io.send(output)
-        context.machine = StepMachine(run.name, context.describe())  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        context.machine = StepMachine(run.name, context)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         token = in_step.set(True)
         try:
             propose = _execute(run)

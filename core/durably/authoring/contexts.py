@@ -285,18 +285,8 @@ class Context(Calls):
             raise self.broken(error) from error
         if recorded:
             return DurableFuture(self, handle, serde.deserialize)
-        run: RunFuture[Any] = RunFuture(
-            self,
-            handle,
-            serde.deserialize,
-            name=name,
-            action=action,
-            arguments=args,
-            keywords=kwargs,
-            serialize=serde.serialize,
-            policy=policy,
-        )
-        self.driver.add_run(handle, run)
+        run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
+        self.driver.runs[handle] = run
         return run
 
     # Time and chance

@@ -21,11 +21,13 @@ class Disconnected(BaseException):
 
 
 class Driver(Protocol):
-    """What contexts and futures need."""
+    """What contexts and futures need.
 
-    def add_run(self, handle: int, run: RunFuture[Any]) -> None:
-        """Keep a step that may have to be executed."""
-        ...
+    Attributes:
+        runs: Steps that may have to be executed, by their handle; contexts add, the driver takes.
+    """
+
+    runs: dict[int, RunFuture[Any]]
 
     def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
         """Wait until `future` is settled, in the only task of an `async def` handler.

@@ -19,7 +19,8 @@ from durably.machine import AwaitTree, Failure, Progress
 
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
-    from durably.machine import Machine
+    from durably.machine import Machine, RunRetryPolicy
+    from durably.serde import Serde
 
 __all__ = [
     "DurableFuture",
@@ -195,6 +196,11 @@ class DurableFuture(Generic[T]):
         return self._handle
 
     @property
+    def handle(self) -> int | str:
+        """What the machine calls this future; meaningless for futures that are made of others."""
+        return self._handle
+
+    @property
     def context(self) -> Context:
         """The context that made this future."""
         return self._context
@@ -246,22 +252,24 @@ class RunFuture(DurableFuture[T]):
         self,
         context: Context,
         handle: int,
-        decode: Callable[[bytes], T],
-        *,
+        serde: Serde[T],
         name: str,
         action: Callable[..., Any],
         arguments: tuple[Any, ...],
         keywords: dict[str, Any],
-        serialize: Callable[[Any], bytes],
-        policy: Any,
+        policy: RunRetryPolicy,
     ) -> None:
         """Keep everything that one execution of the action needs."""
-        super().__init__(context, handle, decode)
+        self._context = context
+        self._handle = handle
+        self._decode = serde.deserialize
+        self._state = _PENDING
+        self._outcome: Any = None
+        self.serialize = serde.serialize
         self.name = name
         self.action = action
         self.arguments = arguments
         self.keywords = keywords
-        self.serialize = serialize
         self.policy = policy
         self.cause: BaseException | None = None
 

@@ -203,7 +203,7 @@ class Turns:
                 driver.channel.read_ahead()
                 return
             if progress is Progress.EXECUTE_RUN:
-                driver.start_run(driver.take_run(machine.run_to_execute))
+                driver.start_run(driver.runs.pop(machine.run_to_execute))
             elif progress is not Progress.READY:
                 self._wake_all_with(driver.signal_of(progress))
                 if progress is Progress.SUSPENDED:

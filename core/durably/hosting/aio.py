@@ -132,7 +132,8 @@ class AsgiChannel:
         """Flush, then return once the machine received input, or `wake` was called."""
         self._is_inside = True
         try:
-            await self.flush()
+            if not self._is_sending:
+                await self.flush()
             if self._reader is None and not self.has_ended:
                 await self.receive_once()
             elif not self._arrived:
@@ -203,26 +204,35 @@ class AsgiChannel:
         if self.on_input is not None and not self._is_inside:
             self.on_input()
 
-    async def finish(self) -> None:
+    async def finish(self, task: asyncio.Task[Any]) -> None:
         """Send what is left, wait until the request ended, and end the response."""
         if self._is_sending:
             self._sent = asyncio.get_running_loop().create_future()
             await self._sent
         await self.flush()
-        try:
-            async with asyncio.timeout(_DRAIN_LIMIT_S):
-                while not self.has_ended and not self.is_lost:
-                    if self._reader is not None and not self._reader.done():
-                        waiting = self._waiting = asyncio.get_running_loop().create_future()
-                        self._reader.add_done_callback(lambda _: self.wake())
-                        await waiting
-                        self._waiting = None
-                    else:
-                        await self.receive_once()
-        except TimeoutError:
-            attempt_logger.warning("A request did not end %.0f s after its answer.", _DRAIN_LIMIT_S)
+        await self._drain(task)
         if not self.is_lost:
             await self._send(_LAST_CHUNK)
+
+    async def _drain(self, task: asyncio.Task[Any]) -> None:
+        """Read the request away until it ends, for a bounded time."""
+        if self.has_ended or self.is_lost:
+            return
+        loop = task.get_loop()
+        deadline = loop.call_later(_DRAIN_LIMIT_S, task.cancel)  # cheaper than a timeout context
+        try:
+            while not self.has_ended and not self.is_lost:
+                if self._reader is not None:
+                    await asyncio.wait((self._reader,))
+                    self._reader = None
+                else:
+                    await self.receive_once()
+        except asyncio.CancelledError:
+            if loop.time() < deadline.when() or task.uncancel() > 0:
+                raise
+            attempt_logger.warning("A request did not end %.0f s after its answer.", _DRAIN_LIMIT_S)
+        finally:
+            deadline.cancel()
 
     def close(self) -> None:
         """Stop reading."""
@@ -265,7 +275,7 @@ async def run_attempt(
             if not channel.is_lost:
                 await _run_handler(handler, endpoint, machine, attempt_headers, channel, task)
         if not channel.is_lost:
-            await channel.finish()
+            await channel.finish(task)
     except ProtocolError as error:
         # Garbage after the terminal message, while the rest of the request was read.
         attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
