@@ -1,0 +1,25 @@
+"""Calling handlers from outside of handlers, over HTTP. Needs the extra `client`.
+
+Owns the names; `aio` awaits, `blocking` blocks, `requests` is what both share.
+"""
+
+from durably.client.aio import Client, create_client
+from durably.client.interfaces import (
+    HttpError,
+    InvocationOutput,
+    RestateClient,
+    RestateClientSendHandle,
+    RestateScopedClient,
+)
+from durably.client.verbs import ScopedClient
+
+__all__ = [
+    "Client",
+    "HttpError",
+    "InvocationOutput",
+    "RestateClient",
+    "RestateClientSendHandle",
+    "RestateScopedClient",
+    "ScopedClient",
+    "create_client",
+]

@@ -1,0 +1,245 @@
+"""The verbs of restate-sdk's client, blocking: one each for services, objects and workflows.
+
+Owns nothing but their spelling; each is a `call` or a `send`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+from durably.authoring.calls import HandlerType
+from durably.client.interfaces import RestateClientSendHandle
+
+__all__ = ["BlockingScopedClient", "BlockingVerbs"]
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+
+
+class BlockingVerbs(ABC):
+    """The six verbs, made of two."""
+
+    @abstractmethod
+    def call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT | None = None,
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        scope: str | None = None,
+        limit_key: str | None = None,
+    ) -> OutputT:
+        """Call a handler of any kind and wait for its result."""
+
+    @abstractmethod
+    def send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT | None = None,
+        *,
+        key: str | None = None,
+        delay: timedelta | None = None,
+        idempotency_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        scope: str | None = None,
+        limit_key: str | None = None,
+    ) -> RestateClientSendHandle:
+        """Start a handler of any kind, after `delay` if one is given."""
+
+    def service_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call a service's handler and wait for its result."""
+        return self.call(tpe, arg, idempotency_key=idempotency_key, headers=headers)
+
+    def service_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start a service's handler, after `send_delay` if one is given."""
+        return self.send(tpe, arg, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+
+    def object_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call an object's handler and wait for its result."""
+        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+
+    def object_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start an object's handler, after `send_delay` if one is given."""
+        return self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+
+    def workflow_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call a workflow's handler and wait for its result."""
+        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+
+    def workflow_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start a workflow's handler, after `send_delay` if one is given."""
+        return self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+
+
+class BlockingScopedClient:
+    """Calls within a scope, through the client that it came from."""
+
+    def __init__(self, client: BlockingVerbs, scope_key: str) -> None:
+        """Send through `client` with `scope_key`."""
+        self.client = client
+        self.scope_key = scope_key
+
+    def service_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call a service's handler and wait for its result."""
+        return self.client.call(
+            tpe, arg, idempotency_key=idempotency_key, headers=headers, scope=self.scope_key, limit_key=limit_key
+        )
+
+    def service_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start a service's handler, after `send_delay` if one is given."""
+        return self.client.send(
+            tpe,
+            arg,
+            delay=send_delay,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+        )
+
+    def object_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call an object's handler and wait for its result."""
+        return self.client.call(
+            tpe,
+            arg,
+            key=key,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+        )
+
+    def object_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start an object's handler, after `send_delay` if one is given."""
+        return self.client.send(
+            tpe,
+            arg,
+            key=key,
+            delay=send_delay,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+        )
+
+    def workflow_call(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> OutputT:
+        """Call a workflow's handler and wait for its result."""
+        return self.client.call(
+            tpe,
+            arg,
+            key=key,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+        )
+
+    def workflow_send(
+        self,
+        tpe: HandlerType[InputT, OutputT],
+        key: str,
+        arg: InputT,
+        send_delay: timedelta | None = None,
+        limit_key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> RestateClientSendHandle:
+        """Start a workflow's handler, after `send_delay` if one is given."""
+        return self.client.send(
+            tpe,
+            arg,
+            key=key,
+            delay=send_delay,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+        )
