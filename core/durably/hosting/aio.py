@@ -20,6 +20,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack
+from contextvars import copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,12 +122,11 @@ class AsgiChannel:
         if self.has_ended:
             return
         body = event.get("body")
+        self.has_ended = not event.get("more_body", False)
         if body:
             self._machine.receive_data(body)
-        if not event.get("more_body", False):
-            self.has_ended = True
-            if not self._machine.input_closed:
-                self._machine.receive_eof()
+        if self.has_ended and not self._machine.input_closed:
+            self._machine.receive_eof()
 
     async def exchange(self) -> None:
         """Flush, then return once the machine received input, or `wake` was called."""
@@ -163,13 +163,13 @@ class AsgiChannel:
         if self._watch():
             return
         if self._sender is None and not self._is_sending:
-            self._sender = asyncio.get_running_loop().create_task(self._flush_aside())
+            self._sender = _create_task(self._flush_aside())
 
     def _watch(self) -> bool:
         """Read in the background: input, and after its end the loss of the connection. False when that is done."""
         if self._reader is not None or self.is_lost:
             return False
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+        self._reader = _create_task(self._read())
         return True
 
     async def _flush_aside(self) -> None:
@@ -222,11 +222,12 @@ class AsgiChannel:
         deadline = loop.call_later(_DRAIN_LIMIT_S, task.cancel)  # cheaper than a timeout context
         try:
             while not self.has_ended and not self.is_lost:
-                if self._reader is not None:
-                    await asyncio.wait((self._reader,))
-                    self._reader = None
-                else:
+                if self._reader is None or self._reader.done():
                     await self.receive_once()
+                else:
+                    # The reader goes on after the end of the request, until the connection is lost.
+                    waiting = self._waiting = loop.create_future()
+                    await waiting
         except asyncio.CancelledError:
             if loop.time() < deadline.when() or task.uncancel() > 0:
                 raise
@@ -240,6 +241,13 @@ class AsgiChannel:
             if task is not None:
                 task.cancel()
         self.on_input = None
+
+
+def _create_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run `work` in a task that is ours, not one of the handler's."""
+    variables = copy_context()
+    variables.run(current_attempt.set, None)
+    return asyncio.get_running_loop().create_task(work, context=variables)
 
 
 async def run_attempt(
