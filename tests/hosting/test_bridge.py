@@ -80,7 +80,7 @@ async def test_a_disconnect_wakes_the_thread_and_lasts():
     assert isinstance(await waiting, Disconnected)
     assert isinstance(await in_thread(found.receive), Disconnected)
     await in_thread(found.send, b"x")
-    assert found.take_output() == b""
+    assert found.take_output() == (b"", False)
 
 
 async def test_output_is_signalled_once_and_taken_whole():
@@ -88,7 +88,7 @@ async def test_output_is_signalled_once_and_taken_whole():
     found = bridge()
     await in_thread(lambda: [found.send(b"a"), found.send(b"b")])
     await asyncio.wait_for(found.changed.wait(), 5)
-    assert found.take_output() == b"ab"
+    assert found.take_output() == (b"ab", False)
     assert not found.changed.is_set()
 
 
@@ -99,7 +99,7 @@ async def test_a_slow_reader_stops_the_thread_not_the_loop():
     await asyncio.wait_for(found.changed.wait(), 5)
     await asyncio.sleep(0.01)
     assert not sending.done()
-    assert len(found.take_output()) == OUTPUT_LIMIT_BYTES + 1
+    assert len(found.take_output()[0]) == OUTPUT_LIMIT_BYTES + 1
     await sending
 
 
@@ -118,6 +118,16 @@ async def test_finish_is_seen_by_the_loop():
     await in_thread(found.finish)
     await asyncio.wait_for(found.changed.wait(), 5)
     assert found.is_done
+    assert found.take_output() == (b"", True)
+
+
+async def test_the_end_is_not_lost_behind_output_already_signalled():
+    """The thread may finish after the loop woke for its last output and before the loop took it."""
+    found = bridge()
+    await in_thread(found.send, b"x")
+    await asyncio.wait_for(found.changed.wait(), 5)
+    await in_thread(found.finish)
+    assert found.take_output() == (b"x", True)
 
 
 async def test_steps_keep_the_callers_context_variables():

@@ -20,6 +20,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
+from durably.authoring.attempt import new_machine
 from durably.errors import ConfigurationError
 from durably.hosting import watchdog
 from durably.hosting.aio import run_attempt
@@ -28,7 +29,6 @@ from durably.hosting.mode import mode_of_asgi
 from durably.hosting.options import DEFAULT_HOSTING, HostingOptions
 from durably.hosting.routes import Answer, Invocation, Request, Routes, internal_failure, response_head
 from durably.hosting.threaded import ThreadedDriver
-from durably.authoring.attempt import new_machine
 from durably.protocol.manifest import ProtocolMode
 from durably.protocol.versions import ProtocolVersion
 

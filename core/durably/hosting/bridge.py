@@ -150,8 +150,8 @@ class Bridge:
             self._condition.notify_all()
         self.changed.set()
 
-    def take_output(self) -> bytes:
-        """Take everything that the thread sent so far."""
+    def take_output(self) -> tuple[bytes, bool]:
+        """Take everything that the thread sent, and whether that is all; both at once, or one would be missed."""
         with self._condition:
             self._is_signalled = False
             self.changed.clear()
@@ -159,7 +159,7 @@ class Bridge:
             self._output.clear()
             self._output_bytes = 0
             self._condition.notify_all()
-        return data
+            return data, self._is_done
 
     def _signal(self) -> None:
         if self._is_signalled:

@@ -76,7 +76,7 @@ def run_on_process_loop(invocation: Invocation, endpoint: Endpoint, machine: Mac
     )
     try:
         for chunk in chunks:
-            if future.done():
+            if machine.is_closed:  # read from another thread: at worst one chunk too many is handed over
                 break
             loop.call_soon_threadsafe(channel.put, {"type": "http.request", "body": chunk, "more_body": True})
     except BaseException:

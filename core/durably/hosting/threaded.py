@@ -165,17 +165,18 @@ def _run_attempt(endpoint: Endpoint, invocation: Invocation, machine: Machine, b
 
 async def _feed_journal(invocation: Invocation, machine: Machine, receive: Receive, send: Send) -> bool:
     """Feed the machine until the attempt can start. Gives False when it never will; the answer was sent then."""
+    has_ended = False
     try:
-        while not machine.is_ready_to_execute:
+        while not machine.is_ready_to_execute and not has_ended:
             event = await receive()
             if event["type"] == "http.disconnect":
                 return False
+            has_ended = not event.get("more_body", False)
             body = event.get("body")
             if body:
                 machine.receive_data(body)
-            if not event.get("more_body", False):
+            if has_ended:
                 machine.receive_eof()
-                break
     except ProtocolError as error:
         request_log.refused(
             Refusal.MALFORMED_BODY, status=200, path=invocation.path, peer=invocation.peer, reason=error.message
@@ -183,7 +184,7 @@ async def _feed_journal(invocation: Invocation, machine: Machine, receive: Recei
     if machine.is_ready_to_execute and not machine.is_closed:
         return True
     await send({"type": "http.response.body", "body": machine.data_to_send(), "more_body": True})
-    if machine.input_closed or await drain(receive, _DRAIN_LIMIT_S):
+    if has_ended or await drain(receive, _DRAIN_LIMIT_S):
         await send(_LAST_CHUNK)
     return False
 
@@ -209,8 +210,7 @@ async def _pump_input(receive: Receive, bridge: Bridge, request_ended: asyncio.E
 async def _pump_output(bridge: Bridge, send: Send) -> None:
     while True:
         await bridge.changed.wait()
-        is_done = bridge.is_done  # read before the output, so that nothing sent last is left behind
-        data = bridge.take_output()
+        data, is_done = bridge.take_output()
         if bridge.is_disconnected:
             return
         if data:

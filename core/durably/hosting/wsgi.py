@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from durably.authoring.attempt import new_machine
 from durably.authoring.drivers import Disconnected
 from durably.authoring.sync_attempt import run_sync_attempt
 from durably.errors import RemoteProtocolError
@@ -36,7 +37,6 @@ from durably.hosting.routes import (
     response_head,
 )
 from durably.hosting.thread_pool import ThreadPool
-from durably.authoring.attempt import new_machine
 
 if TYPE_CHECKING:
     from durably.authoring.endpoint import Endpoint
@@ -92,14 +92,21 @@ class WsgiApp:
             body = run_on_process_loop(invocation, self._endpoint, machine, chunks)
         else:
             request = _WholeRequest(chunks, self._helpers)
-            run_sync_attempt(invocation.handler, self._endpoint, machine, invocation.headers, request)
+            try:
+                run_sync_attempt(invocation.handler, self._endpoint, machine, invocation.headers, request)
+            except Disconnected as signal:
+                raise request.error or OSError("the peer went away") from signal
             body = request.output()
         _discard(chunks)
         return Answer(200, response_head(invocation.version), body)
 
 
 class _WholeRequest:
-    """The blocking I/O of an attempt whose input is read as it is wanted, and whose output is kept until the end."""
+    """The blocking I/O of an attempt whose input is read as it is wanted, and whose output is kept until the end.
+
+    Attributes:
+        error: Why the request could not be read to its end, or None.
+    """
 
     def __init__(self, chunks: Iterator[bytes], helpers: ThreadPool) -> None:
         self._chunks = chunks
@@ -107,6 +114,7 @@ class _WholeRequest:
         self._output: list[bytes] = []
         self._gave_eof = False
         self._woken = threading.Event()
+        self.error: OSError | RemoteProtocolError | None = None
 
     def send(self, data: bytes) -> None:
         self._output.append(data)
@@ -119,7 +127,8 @@ class _WholeRequest:
             return b""
         try:
             chunk = next(self._chunks, None)
-        except OSError as error:
+        except (OSError, RemoteProtocolError) as error:
+            self.error = error
             raise Disconnected from error
         self._gave_eof = chunk is None
         return chunk
