@@ -108,7 +108,9 @@ def handler_target(
 
 
 def typed_body(handler: Handler, arg: Any) -> tuple[bytes, str | None]:
-    """Write the input of `handler`: the body, and its content type unless there is no input.
+    """Write the input of `handler`: the body, and its content type unless the body is empty.
+
+    The ingress takes an empty body only without a content type.
 
     Raises:
         SerdeError: `arg` cannot be written as the handler's input.
@@ -118,11 +120,14 @@ def typed_body(handler: Handler, arg: Any) -> tuple[bytes, str | None]:
         if arg is not None:
             raise UsageError(f"{handler.service_name}/{handler.name} takes no input; pass None.")
         return b"", None
+    body = handler.input_serde.serialize(arg)
+    if not body:
+        return b"", None
     content_type = handler.input.content_type
     if "*" in content_type or "," in content_type:
         raw = isinstance(handler.input_serde, BytesSerde)
         content_type = "application/octet-stream" if raw else "application/json"
-    return handler.input_serde.serialize(arg), content_type
+    return body, content_type
 
 
 def raw_content_type(body: bytes) -> str | None:
