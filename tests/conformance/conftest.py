@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-_TESTS = str(Path(__file__).resolve().parents[1])
-if _TESTS not in sys.path:
-    sys.path.insert(0, _TESTS)
-
-from conformance.suite.campaign import Campaign  # noqa: E402
-from conformance.suite.columns import Column  # noqa: E402
-from conformance.suite.registry import Scenario  # noqa: E402
-from durably.testing.server import find_server  # noqa: E402
+from durably.testing.server import find_server
+from tests.conformance.suite.campaign import Campaign
+from tests.conformance.suite.columns import Column
+from tests.conformance.suite.registry import Scenario
 
 _CAMPAIGN = pytest.StashKey[Campaign]()
 
@@ -41,7 +35,7 @@ def campaign(
     """Plays exactly the scenarios that this session selected."""
     selected: dict[Column, list[Scenario]] = {}
     for item in request.session.items:
-        arguments: dict[str, Any] = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        arguments = getattr(getattr(item, "callspec", None), "params", {})
         if "scenario" in arguments:
             selected.setdefault(arguments["column"], []).append(arguments["scenario"])
     playing = Campaign(selected, tmp_path_factory.mktemp("conformance"))
@@ -57,7 +51,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("conformance columns")
     for column, report in playing.reports.items():
+        counts = f"{report.passed:3} passed {report.failed:3} failed {report.seconds:6.1f} s"
         slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in report.slowest)
-        terminalreporter.write_line(
-            f"{column!s:40} {report.passed:3} passed {report.failed:3} failed {report.seconds:6.1f} s   slowest: {slowest}"
-        )
+        terminalreporter.write_line(f"{column!s:40} {counts}   slowest: {slowest}")

@@ -6,10 +6,11 @@ Each test reports one scenario that the session's campaign played; see `suite/ca
 from __future__ import annotations
 
 import pytest
-from conformance.scenarios import __all__ as _themes
-from conformance.suite.campaign import Campaign
-from conformance.suite.columns import COLUMNS, Column, peer_is_reference
-from conformance.suite.registry import SCENARIOS, Scenario
+
+from tests.conformance.scenarios import __all__ as _themes
+from tests.conformance.suite.campaign import Campaign
+from tests.conformance.suite.columns import COLUMNS, Column, peer_is_reference
+from tests.conformance.suite.registry import SCENARIOS, Scenario
 
 UPSTREAM_SCENARIOS = 60
 UPSTREAM_GROUPS = 19

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.scenarios import (
+from tests.conformance.scenarios import (
     calls,
     cancellation,
     combinators,

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.calls import proxied
-from conformance.suite.clients import InvocationFailedError
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.scenarios.calls import proxied
+from tests.conformance.suite.clients import InvocationFailedError
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

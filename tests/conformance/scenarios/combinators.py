@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.suite.clients import InvocationFailedError, Submission
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.suite.clients import InvocationFailedError, Submission
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from conformance.scenarios.combinators import sleep, submit
-from conformance.suite.registry import Lane, scenario
-from conformance.suite.stages import Stage
+from tests.conformance.scenarios.combinators import sleep, submit
+from tests.conformance.suite.registry import Lane, scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 
@@ -60,7 +60,9 @@ def _sleep_survives(stage: Stage, *, graceful: bool) -> None:
     command = {"type": "awaitOne", "command": sleep(int(SLEEP_SECONDS * 1000))}
     target = submit(stage, stage.key(), command).invocation_id
     stage.poll(
-        lambda: stage.admin.query(f"select id from sys_journal where id = '{target}' and entry_type = 'Command: Sleep'"),
+        lambda: stage.admin.query(
+            f"select id from sys_journal where id = '{target}' and entry_type = 'Command: Sleep'"
+        ),
         what="the sleep is stored",
     )
     time.sleep(max(0.0, CRASH_AFTER_SECONDS - stage.elapsed_since(begun)))

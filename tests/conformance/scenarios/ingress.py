@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from conformance.suite.clients import Admin, Ingress
-from conformance.suite.registry import Lane, scenario
-from conformance.suite.stages import Stage
 from durably.testing.server import ServerFailedError
+from tests.conformance.suite.clients import Admin, Ingress
+from tests.conformance.suite.registry import Lane, scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 
-from conformance.scenarios.combinators import await_, interpret, sleep, submit
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.scenarios.combinators import await_, interpret, sleep, submit
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conformance.suite.clients import InvocationFailedError
-from conformance.suite.registry import scenario
-from conformance.suite.stages import Stage
+from tests.conformance.suite.clients import InvocationFailedError
+from tests.conformance.suite.registry import scenario
+from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 

@@ -13,7 +13,7 @@ import importlib
 import os
 from typing import Any
 
-from conformance.services.peer import restate
+from tests.conformance.services.peer import restate
 
 __all__ = ["asgi", "wsgi"]
 
@@ -22,7 +22,7 @@ THEMES = ("keyed", "failing", "cancelling", "proxying", "workflows", "scoped", "
 
 def _bound() -> list[Any]:
     package = "synchronous" if os.environ.get("DURABLY_CONFORMANCE_HANDLERS") == "sync" else "asynchronous"
-    modules = [importlib.import_module(f"conformance.services.{package}.{theme}") for theme in THEMES]
+    modules = [importlib.import_module(f"tests.conformance.services.{package}.{theme}") for theme in THEMES]
     services = [service for module in modules for service in module.services]
     wanted = os.environ.get("SERVICES")
     return services if not wanted else [service for service in services if service.name in wanted.split(",")]

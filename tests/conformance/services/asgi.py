@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.services.application import asgi
+from tests.conformance.services.application import asgi
 
 __all__ = ["app"]
 

@@ -11,9 +11,9 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 __all__ = [
     "AwakeableRejection",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.services.application import wsgi
+from tests.conformance.services.application import wsgi
 
 __all__ = ["app"]
 

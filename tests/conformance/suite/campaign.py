@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from conformance.suite.columns import Column
-from conformance.suite.registry import Lane, Scenario
-from conformance.suite.stages import Pair, Stage
+from tests.conformance.suite.columns import Column
+from tests.conformance.suite.registry import Lane, Scenario
+from tests.conformance.suite.stages import Pair, Stage
 
 __all__ = ["Campaign", "ColumnReport", "Outcome"]
 
@@ -85,9 +85,7 @@ class Campaign:
             wait([pool.submit(self._play_lane, column, lane, chosen, pool) for lane, chosen in lanes.items() if chosen])
         self.reports[column].seconds = time.monotonic() - begun
 
-    def _play_lane(
-        self, column: Column, lane: Lane, scenarios: Sequence[Scenario], pool: ThreadPoolExecutor
-    ) -> None:
+    def _play_lane(self, column: Column, lane: Lane, scenarios: Sequence[Scenario], pool: ThreadPoolExecutor) -> None:
         pair: Pair | None = None
         try:
             pair = Pair(column, self._directory / str(column) / lane.value)

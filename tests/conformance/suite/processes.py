@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from conformance.suite.columns import Column, Handlers, Host
 from durably.testing.ports import free_port
+from tests.conformance.suite.columns import Column, Handlers, Host
 
 __all__ = ["ServiceProcess"]
 
 STARTUP_SECONDS: Final = 60.0
 SHUTDOWN_SECONDS: Final = 15.0
 _GRACE_SECONDS: Final = 1
-_TESTS: Final = Path(__file__).resolve().parents[2]
+_ROOT: Final = Path(__file__).resolve().parents[3]
 # Without these hypercorn closes a connection, with all its streams, after a thousand requests.
 _HYPERCORN: Final = """\
 keep_alive_max_requests = 2147483647
@@ -69,7 +69,7 @@ class ServiceProcess:
         """
         handlers = "sync" if self.column.handlers is Handlers.SYNC else "async"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
-        environment = inherited | {"DURABLY_CONFORMANCE_HANDLERS": handlers, "PYTHONPATH": str(_TESTS)}
+        environment = inherited | {"DURABLY_CONFORMANCE_HANDLERS": handlers, "PYTHONPATH": str(_ROOT)}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -134,7 +134,7 @@ class ServiceProcess:
 
     def _command(self) -> list[str]:
         port = str(self.port)
-        asgi, wsgi = "conformance.services.asgi:app", "conformance.services.wsgi:app"
+        asgi, wsgi = "tests.conformance.services.asgi:app", "tests.conformance.services.wsgi:app"
         python = [sys.executable, "-m"]
         match self.column.host:
             case Host.HYPERCORN:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.suite.stages import Stage
+from tests.conformance.suite.stages import Stage
 
 __all__ = ["SCENARIOS", "Lane", "Scenario", "scenario"]
 

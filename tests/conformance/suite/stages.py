@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conformance.suite.clients import Admin, Deadline, Ingress, InvocationFailedError
-from conformance.suite.columns import Column
-from conformance.suite.processes import ServiceProcess
 from durably.testing.server import RestateServer, find_server
+from tests.conformance.suite.clients import Admin, Deadline, Ingress, InvocationFailedError
+from tests.conformance.suite.columns import Column
+from tests.conformance.suite.processes import ServiceProcess
 
 __all__ = ["Pair", "Stage"]
 
@@ -148,6 +148,8 @@ class Stage:
     def open_invocations(self) -> str:
         """Describe what has not completed, for a failure's text."""
         admin = Admin(self.pair.server.admin_url, Deadline(5))
-        columns = "id, target, status, retry_count, last_failure_error_code, last_failure, suspended_waiting_for_completions"
+        columns = (
+            "id, target, status, retry_count, last_failure_error_code, last_failure, suspended_waiting_for_completions"
+        )
         rows = admin.query(f"select {columns} from sys_invocation where status != 'completed' limit 20")
         return "\n".join(str(row) for row in rows)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from conformance.services.asynchronous.keyed import hold
-from conformance.services.peer import restate
+from tests.conformance.services.asynchronous.keyed import hold
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from conformance.services.contract import AwakeableRejection, AwakeableResolution, InterpretRequest
-from conformance.services.peer import restate
+from tests.conformance.services.contract import AwakeableRejection, AwakeableResolution, InterpretRequest
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

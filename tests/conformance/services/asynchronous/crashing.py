@@ -7,11 +7,12 @@ before the crash and which after.
 from __future__ import annotations
 
 import asyncio
+
 from typing_extensions import TypedDict
 
-from conformance.services.asynchronous.keyed import hold
-from conformance.services.contract import attempts, generation
-from conformance.services.peer import restate
+from tests.conformance.services.asynchronous.keyed import hold
+from tests.conformance.services.contract import attempts, generation
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from conformance.services.asynchronous.keyed import add as counter_add
-from conformance.services.asynchronous.keyed import get_count as counter_get
-from conformance.services.asynchronous.keyed import reset as counter_reset
-from conformance.services.contract import FailureRequest, attempts
-from conformance.services.peer import restate
+from tests.conformance.services.asynchronous.keyed import add as counter_add
+from tests.conformance.services.asynchronous.keyed import get_count as counter_get
+from tests.conformance.services.asynchronous.keyed import reset as counter_reset
+from tests.conformance.services.contract import FailureRequest, attempts
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

@@ -12,8 +12,17 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
-from conformance.services.interpretation import HELPER, LAYERS, Expected, Kind, Program, check, increment, layer_name
-from conformance.services.peer import restate
+from tests.conformance.services.interpretation import (
+    HELPER,
+    LAYERS,
+    Expected,
+    Kind,
+    Program,
+    check,
+    increment,
+    layer_name,
+)
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

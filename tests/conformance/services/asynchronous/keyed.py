@@ -5,8 +5,8 @@ Owns nothing but state under the object's key.
 
 from __future__ import annotations
 
-from conformance.services.contract import CounterUpdate, Entry
-from conformance.services.peer import restate
+from tests.conformance.services.contract import CounterUpdate, Entry
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 
@@ -80,9 +80,9 @@ async def get_entry(ctx: restate.ObjectContext, key: str) -> str:
 @map_object.handler("clearAll")
 async def clear_all(ctx: restate.ObjectContext) -> list[Entry]:
     """Drop every entry and give what was stored."""
-    entries: list[Entry] = []
-    for key in await ctx.state_keys():
-        entries.append({"key": key, "value": await ctx.get(key, type_hint=str) or ""})
+    entries: list[Entry] = [
+        {"key": key, "value": await ctx.get(key, type_hint=str) or ""} for key in await ctx.state_keys()
+    ]
     ctx.clear_all()
     return entries
 

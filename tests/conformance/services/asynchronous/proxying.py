@@ -5,7 +5,7 @@ Owns nothing; they have no state.
 
 from __future__ import annotations
 
-from conformance.services.contract import (
+from tests.conformance.services.contract import (
     ManyCallsRequest,
     ProxyRequest,
     SignalRejection,
@@ -13,7 +13,7 @@ from conformance.services.contract import (
     delay_of,
     octets_of,
 )
-from conformance.services.peer import restate
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

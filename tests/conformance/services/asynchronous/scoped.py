@@ -5,8 +5,8 @@ Owns nothing: how many handlers run at once is measured in `contract.concurrent_
 
 from __future__ import annotations
 
-from conformance.services.contract import concurrent_blocks
-from conformance.services.peer import restate
+from tests.conformance.services.contract import concurrent_blocks
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 

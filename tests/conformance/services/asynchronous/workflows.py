@@ -5,7 +5,7 @@ Owns nothing but its state and its one durable promise.
 
 from __future__ import annotations
 
-from conformance.services.peer import restate
+from tests.conformance.services.peer import restate
 
 __all__ = ["services"]
 
