@@ -10,6 +10,8 @@ with real servers run once, in `make test`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2"
@@ -52,10 +54,8 @@ def protobuf(session: nox.Session, major: str) -> None:
 def wheel(session: nox.Session) -> None:
     """Build the wheel and import it, with its types, where neither the repository nor an extra is."""
     session.install("build")
-    session.run("python", "-m", "build", "--outdir", session.create_tmp())
-    built = next(session.cache_dir.parent.rglob("tmp/durably-*.whl"), None)
-    if built is None:
-        session.error("no wheel was built")
-    session.install(str(built))
-    session.chdir(session.create_tmp())
+    folder = Path(session.create_tmp())
+    session.run("python", "-m", "build", "--outdir", str(folder))
+    session.install(*(str(built) for built in folder.glob("*.whl")))
+    session.chdir(folder)
     session.run("python", "-c", "import durably; print(durably.__file__, len(durably.__all__))")

@@ -34,7 +34,7 @@ from parcels.store import Store
 APP = "parcels.app:app"
 HERE = Path(__file__).resolve().parent
 BEFORE_THE_CRASH = 7
-PICKUP_SECONDS = 4.0
+PICKUP_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 STEPS = ("reserve", "charge", "label", "mail", "release")
 

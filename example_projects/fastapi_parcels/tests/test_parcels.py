@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from durably.testing.server import find_server
 from parcels import app as shop_app
@@ -69,7 +70,19 @@ def test_the_carrier_answers_the_third_time(store: Store):
     assert len(effects(store)) == 1
 
 
-def test_an_order_is_handed_to_restate(store: Store, monkeypatch: pytest.MonkeyPatch):
+@asynccontextmanager
+async def visitor(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """Open the app on this store, and give a client of it."""
+    monkeypatch.setattr(shop_app, "store", store)
+    transport = httpx.ASGITransport(shop_app.app)
+    async with (
+        shop_app.lifespan(shop_app.app),
+        httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client,
+    ):
+        yield client
+
+
+async def test_an_order_is_handed_to_restate(store: Store, monkeypatch: pytest.MonkeyPatch):
     """POST /orders sends the order under its own key, which cannot leave its place in the path."""
     seen: list[httpx.Request] = []
 
@@ -77,24 +90,22 @@ def test_an_order_is_handed_to_restate(store: Store, monkeypatch: pytest.MonkeyP
         seen.append(request)
         return httpx.Response(202, json={"invocationId": "inv_1"})
 
-    monkeypatch.setattr(shop_app, "store", store)
-    with TestClient(shop_app.app) as client:
+    async with visitor(store, monkeypatch) as client:
+        await shop_app.app.state.ingress.aclose()
         shop_app.app.state.ingress = httpx.AsyncClient(
             transport=httpx.MockTransport(ingress), base_url="http://restate.test"
         )
-        answer = client.post("/orders", json=ORDER)
-        assert answer.status_code == 202
-        assert client.get("/orders").json()[0]["status"] == "accepted"
-        assert client.post("/orders", json=ORDER | {"quantity": "many"}).status_code == 422
+        assert (await client.post("/orders", json=ORDER)).status_code == 202
+        assert (await client.get("/orders")).json()[0]["status"] == "accepted"
+        assert (await client.post("/orders", json=ORDER | {"quantity": "many"})).status_code == 422
     assert [request.url.raw_path for request in seen] == [b"/Fulfilment/P%2F1/fulfil/send"]
     assert seen[0].headers["idempotency-key"] == "P/1"
 
 
-def test_the_mount_answers_discovery(store: Store, monkeypatch: pytest.MonkeyPatch):
+async def test_the_mount_answers_discovery(store: Store, monkeypatch: pytest.MonkeyPatch):
     """The service is found below the prefix at which the app mounted it."""
-    monkeypatch.setattr(shop_app, "store", store)
-    with TestClient(shop_app.app) as client:
-        manifest = client.get("/restate/discover").json()
+    async with visitor(store, monkeypatch) as client:
+        manifest = (await client.get("/restate/discover")).json()
     assert [service["name"] for service in manifest["services"]] == ["Fulfilment"]
     assert {handler["name"] for handler in manifest["services"][0]["handlers"]} == {"fulfil", "stage"}
 
