@@ -44,11 +44,10 @@ def run_sync_attempt(
                 machine.receive_eof()
             else:
                 machine.receive_data(data)
-    except ProtocolError as error:
-        attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
-    else:
         if machine.is_ready_to_execute:
             _run_handler(handler, endpoint, machine, attempt_headers, io)
+    except ProtocolError as error:
+        attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
     output = machine.data_to_send()
     if output:
         io.send(output)

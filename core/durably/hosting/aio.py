@@ -31,6 +31,7 @@ from durably.authoring.drivers import Disconnected
 from durably.authoring.replay_logging import attempt_logger
 from durably.authoring.turns import note_tasks_of_handlers
 from durably.errors import ProtocolError
+from durably.hosting.request_log import Refusal, request_log
 from durably.hosting.watchdog import watchdog_of_running_loop
 
 if TYPE_CHECKING:
@@ -277,19 +278,23 @@ async def run_attempt(
         try:
             while not machine.is_ready_to_execute and not channel.is_lost:
                 await channel.receive_once()
-        except ProtocolError as error:
-            attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
-        else:
             if not channel.is_lost:
                 await _run_handler(handler, endpoint, machine, attempt_headers, channel, task)
+        except ProtocolError as error:
+            _log_refused(handler, error)
         if not channel.is_lost:
             await channel.finish(task)
     except ProtocolError as error:
         # Garbage after the terminal message, while the rest of the request was read.
-        attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
+        _log_refused(handler, error)
         await send(_LAST_CHUNK)
     finally:
         channel.close()
+
+
+def _log_refused(handler: Handler, error: ProtocolError) -> None:
+    path = f"/invoke/{handler.service_name}/{handler.name}"
+    request_log.refused(Refusal.MALFORMED_BODY, status=200, path=path, peer=None, reason=error.message)
 
 
 async def _run_handler(
