@@ -13,6 +13,7 @@ import enum
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from zlib import crc32
 
 from durably.errors import LocalProtocolError, ProtocolError, RunFailedError, TerminalError, UsageError
 from durably.machine import AwaitTree, Failure, Progress
@@ -102,6 +103,14 @@ class DurableFuture(Generic[T]):
         if self._state is _VALUE:
             return cast("T", self._outcome)
         raise self._outcome
+
+    def __hash__(self) -> int:
+        """Give the same number on every attempt, so that sets of futures are iterated in the same order.
+
+        `asyncio.as_completed` and `asyncio.wait` put what they are given into sets.
+        """
+        handle = self._handle
+        return handle if type(handle) is int else crc32(str(handle).encode())
 
     def result(self) -> T:
         """Block until the outcome is there, in a `def` handler; give the value or raise the failure.

@@ -41,6 +41,7 @@ class DefinedService:
     """
 
     kind: ClassVar[ServiceKind]
+    name: str
 
     def __init__(
         self, name: str, description: str | None, options: HandlerOptions, failures: AnyFailures = None
