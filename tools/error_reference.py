@@ -45,8 +45,12 @@ def _line_of(kind: type[BaseException]) -> int:
 def code_of(kind: type[BaseException]) -> str:
     """Give the code that a class carries, or that its constructor uses unless told otherwise."""
     code = getattr(kind, "code", None)
-    if code is None and (parameter := inspect.signature(kind).parameters.get("status_code")) is not None:
-        code = parameter.default
+    if code is None and "__init__" in vars(kind):
+        parameter = inspect.signature(kind).parameters.get("status_code")
+        if parameter is not None:
+            code = "the answer's" if parameter.default is inspect.Parameter.empty else parameter.default
+    elif code is None and issubclass(kind.__bases__[0], BaseException) and kind.__bases__[0] is not BaseException:
+        return code_of(kind.__bases__[0])
     return "–" if code is None else str(code)
 
 

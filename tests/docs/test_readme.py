@@ -75,7 +75,7 @@ def test_the_django_example(monkeypatch: pytest.MonkeyPatch):
     from django.http import HttpRequest, HttpResponse
 
     def home(request: HttpRequest) -> HttpResponse:
-        return HttpResponse("the shop")
+        return HttpResponse(b"the shop")
 
     urls = types.ModuleType("readme_urls")
     urls.urlpatterns = [django.urls.path("", home)]  # type: ignore[attr-defined]

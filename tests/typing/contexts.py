@@ -45,8 +45,8 @@ async def steps(ctx: Context) -> None:
     assert_type(await ctx.run("charge", charge, args=("4000",)), Receipt)
     assert_type(await ctx.run("label", lambda: 3), int)
     assert_type(ctx.run_typed("label", label, parcel="A"), RestateDurableFuture[bytes])
-    ctx.run_typed("charge", charge, card=4000)  # type: ignore[arg-type, call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    ctx.run_typed("label", label)  # type: ignore[call-overload, call-arg]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    ctx.run_typed("charge", charge, card=4000)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    ctx.run_typed("label", label)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def time_and_chance(ctx: Context) -> None:
