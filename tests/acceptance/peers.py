@@ -7,7 +7,7 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import h2.config
 import h2.connection
@@ -55,6 +55,12 @@ class Peer(ABC):
     @abstractmethod
     def pump(self, timeout_s: float) -> None:
         """Read what is there, or wait for something."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection in an orderly way."""

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 from durably.authoring.attempt import new_machine
 from durably.authoring.drivers import Disconnected
 from durably.authoring.sync_attempt import run_sync_attempt
-from durably.errors import RemoteProtocolError
+from durably.errors import ProtocolError, RemoteProtocolError
 from durably.hosting import watchdog
 from durably.hosting.body import read_body
 from durably.hosting.mode import mode_of_wsgi
 from durably.hosting.options import DEFAULT_HOSTING, HostingOptions
 from durably.hosting.process_loop import run_on_process_loop
+from durably.hosting.request_log import Refusal, request_log
 from durably.hosting.routes import (
     Answer,
     Invocation,
@@ -40,6 +41,7 @@ from durably.hosting.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from durably.authoring.endpoint import Endpoint
+    from durably.machine import Machine
 
 __all__ = ["WsgiApp"]
 
@@ -90,15 +92,20 @@ class WsgiApp:
         chunks = read_body(environ)
         if invocation.handler.is_async:
             body = run_on_process_loop(invocation, self._endpoint, machine, chunks)
+        elif _feed_journal(invocation, machine, chunks):
+            body = self._run_here(invocation, machine, chunks)
         else:
-            request = _WholeRequest(chunks, self._helpers)
-            try:
-                run_sync_attempt(invocation.handler, self._endpoint, machine, invocation.headers, request)
-            except Disconnected as signal:
-                raise request.error or OSError("the peer went away") from signal
-            body = request.output()
+            body = machine.data_to_send()
         _discard(chunks)
         return Answer(200, response_head(invocation.version), body)
+
+    def _run_here(self, invocation: Invocation, machine: Machine, chunks: Iterator[bytes]) -> bytes:
+        request = _WholeRequest(chunks, self._helpers)
+        try:
+            run_sync_attempt(invocation.handler, self._endpoint, machine, invocation.headers, request)
+        except Disconnected as signal:
+            raise request.error or OSError("the peer went away") from signal
+        return request.output()
 
 
 class _WholeRequest:
@@ -142,6 +149,23 @@ class _WholeRequest:
 
     def output(self) -> bytes:
         return b"".join(self._output)
+
+
+def _feed_journal(invocation: Invocation, machine: Machine, chunks: Iterator[bytes]) -> bool:
+    """Feed the machine until the attempt can start. Gives False when it never will; the machine has the answer then."""
+    while not machine.is_ready_to_execute:
+        chunk = next(chunks, None)
+        try:
+            if chunk is None:
+                machine.receive_eof()
+            else:
+                machine.receive_data(chunk)
+        except ProtocolError as error:
+            request_log.refused(
+                Refusal.MALFORMED_BODY, status=200, path=invocation.path, peer=invocation.peer, reason=error.message
+            )
+            return False
+    return True
 
 
 def _drain_request(environ: Environ, method: str) -> None:
