@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from durably.machine import Failure, Handle, Progress, Result
+from durably.machine import Failure, Handle, MachineOptions, Progress, Result
 from durably.protocol import messages
-from durably.protocol.framing import FrameDecoder, encode_frame
+from durably.protocol.framing import FrameDecoder
 from durably.protocol.messages import MessageType
 from durably.protocol.versions import ProtocolVersion
 from tests.differential.peer import PeerPlayer
@@ -60,7 +60,13 @@ class Lockstep:
     """
 
     def __init__(
-        self, program: p.Program, model: Model, *, eof: bool = False, chunk: int | None = None, check_payloads: bool = True
+        self,
+        program: p.Program,
+        model: Model,
+        *,
+        eof: bool = False,
+        chunk: int | None = None,
+        check_payloads: bool = True,
     ) -> None:
         self.program = program
         self.model = model
@@ -68,8 +74,6 @@ class Lockstep:
         self.slots: list[tuple[Handle, Handle]] = []
         self._values: dict[Handle, Result] = {}
         self._outcomes: dict[Handle, bytes | Failure | p.Transient] = {}
-        from durably.machine import MachineOptions
-
         self.ours: Player = OurPlayer(model.version, MachineOptions(check_payloads=check_payloads))
         self.peer: Player = PeerPlayer(model.version, check_payloads=check_payloads)
         self._chunk = chunk
@@ -79,13 +83,21 @@ class Lockstep:
         try:
             self._open()
             for step in self.program.steps:
-                if isinstance(step, p.Await):
-                    self._await(self._tree(step.tree))
-                else:
+                if not isinstance(step, p.Await):
                     self._start(step)
+                elif self.slots:
+                    self._await(self._tree(step.tree))
         except Ended:
             pass
         assert self.model.ended is not None
+
+    def fail_with(self, message: str, delay_ms: int | None) -> None:
+        """Open the attempt, and let the handler fail before its first step."""
+        try:
+            self._open()
+            self._each(lambda player: player.fail(message, delay_ms))
+        except Ended:
+            pass
 
     def _open(self) -> None:
         data = self.model.open()
@@ -105,14 +117,11 @@ class Lockstep:
         if isinstance(step, p.Run):
             self._outcomes[ours[0][0]] = step.outcome
 
-    def _await(self, tree: p.Tree | Handle | None) -> None:
-        while tree is not None:
-            tree = self._remaining(tree)
-            if tree is None:
-                return
-            progress = self._progress(tree)
+    def _await(self, tree: p.Tree | Handle) -> None:
+        while (remaining := self._remaining(tree)) is not None:
+            progress = self._progress(remaining)
             if progress is Progress.READY:
-                self._take(tree)
+                self._take(remaining)
             elif progress is Progress.CANCELLED:
                 self._start(p.Return(CANCELLED))
                 raise Ended
@@ -164,13 +173,11 @@ class Lockstep:
 
     # ---- trees of slots
 
-    def _tree(self, tree: int | p.Tree) -> p.Tree | Handle | None:
+    def _tree(self, tree: p.Tree | Handle) -> p.Tree | Handle:
         """Put our handles into a program's tree."""
-        if not self.slots:
-            return None
         if isinstance(tree, p.Tree):
-            children = [self._tree(child) for child in tree.children]
-            return p.Tree(tree.kind, tuple(children))  # type: ignore[arg-type]
+            return p.Tree(tree.kind, tuple(self._tree(child) for child in tree.children))
+        assert isinstance(tree, int)
         return self.slots[tree % len(self.slots)][0]
 
     def _remaining(self, tree: p.Tree | Handle) -> p.Tree | Handle | None:
@@ -232,12 +239,14 @@ def leaves(tree: p.Tree | Handle) -> Iterable[Handle]:
     return dict.fromkeys(leaf for child in tree.children for leaf in leaves(child))
 
 
-def play_to_the_end(program: p.Program, version: ProtocolVersion, *, eof: bool, attempts: int = 30) -> list[Entry]:
+def play_to_the_end(
+    program: p.Program, version: ProtocolVersion, *, eof: bool, attempts: int = 30, chunk: int | None = None
+) -> list[Entry]:
     """Play attempt after attempt until the program ends or nothing can happen any more; give the journal."""
     model = Model(program, version)
     for _ in range(attempts):
         before = len(model.journal)
-        Lockstep(program, model, eof=eof).play()
+        Lockstep(program, model, eof=eof, chunk=chunk).play()
         if model.ended is not MessageType.SUSPENSION:
             break
         model.release()
@@ -245,8 +254,3 @@ def play_to_the_end(program: p.Program, version: ProtocolVersion, *, eof: bool, 
         if len(model.journal) == before:
             break
     return model.journal
-
-
-def encode(entries: Iterable[Entry]) -> bytes:
-    """Build the frames of entries."""
-    return b"".join(encode_frame(kind, payload) for kind, payload in entries)

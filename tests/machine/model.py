@@ -91,7 +91,9 @@ class Model:
 
     def _answer_stored(self) -> None:
         """Complete what a journal that was cut off still owes."""
-        completed = {messages.Notification.FromString(payload).completion_id for kind, payload in self.journal if kind >= 0x8000}
+        completed = {
+            messages.Notification.FromString(payload).completion_id for kind, payload in self.journal if kind >= 0x8000
+        }
         for kind, payload in self.journal:
             if is_command(kind):
                 self._answer(kind, CLASS_OF[kind].FromString(payload), completed)
@@ -165,5 +167,3 @@ _ANSWERS: dict[MessageType, Answer] = {
     T.ATTACH_INVOCATION: _single(T.ATTACH_INVOCATION_COMPLETION, b"attached"),
     T.GET_INVOCATION_OUTPUT: _single(T.GET_INVOCATION_OUTPUT_COMPLETION, None),
 }
-
-

@@ -185,12 +185,14 @@ class OurPlayer:
                 case Failure():
                     self.machine.propose_run_failure(handle, outcome)
                 case p.Transient():
-                    self.machine.propose_run_error(
+                    given_up = self.machine.propose_run_error(
                         handle,
                         message=outcome.message,
                         attempt_duration_ms=outcome.attempt_duration_ms,
                         policy=policy_of(outcome),
                     )
+                    if not given_up:
+                        raise Refused
         except ProtocolError as error:
             raise Refused from error
 

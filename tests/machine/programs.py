@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
-from durably.machine import Failure
+from durably.machine import Failure, Handle
 
 
 @dataclass(frozen=True)
@@ -131,17 +131,17 @@ class Attach:
 
 @dataclass(frozen=True)
 class Tree:
-    """A combination of slots; `first` or `all` of its children complete it."""
+    """A combination of slots, later of handles; `first` or `all` of its children complete it."""
 
     kind: str
-    children: tuple[int | Tree, ...]
+    children: tuple[Handle | Tree, ...]
 
 
 @dataclass(frozen=True)
 class Await:
     """Await handles by the order in which the program got them. Numbers wrap around."""
 
-    tree: int | Tree
+    tree: Handle | Tree
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ PLAIN_STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(SendSignal, SIGNAL_NAMES, RESULTS),
     st.builds(CancelOther),
 )
-TREES: st.SearchStrategy[int | Tree] = st.recursive(
+TREES: st.SearchStrategy[Handle | Tree] = st.recursive(
     st.integers(0, 9),
     lambda children: st.builds(
         Tree, st.sampled_from(["first", "all"]), st.lists(children, min_size=1, max_size=3).map(tuple)
@@ -235,12 +235,36 @@ TREES: st.SearchStrategy[int | Tree] = st.recursive(
 )
 
 
+STEPS: st.SearchStrategy[Step] = st.one_of(STARTING_STEPS, st.builds(Await, TREES), PLAIN_STEPS)
+
+
+@st.composite
+def edits(draw: st.DrawFn, program: Program) -> Program:
+    """Draw what could become of a program between two deployments: a step replaced, added, removed or moved."""
+    steps = list(program.steps)
+    at = draw(st.integers(0, len(steps) - 1))
+    match draw(st.sampled_from(["replace", "insert", "remove", "move"])):
+        case "replace":
+            steps[at] = draw(STEPS)
+        case "insert":
+            steps.insert(at, draw(STEPS))
+        case "remove":
+            del steps[at]
+        case _:
+            steps.insert(draw(st.integers(0, len(steps) - 1)), steps.pop(at))
+    if not steps or not isinstance(steps[-1], Return):
+        steps.append(Return())
+    return replace(
+        program, steps=tuple(steps[: 1 + next(i for i, step in enumerate(steps) if isinstance(step, Return))])
+    )
+
+
 @st.composite
 def programs(draw: st.DrawFn, max_steps: int = 10) -> Program:
     """Draw a program. It clears no single keys, because the machines differ in what keys they then list."""
     steps = draw(
         st.lists(
-            st.one_of(STARTING_STEPS, STARTING_STEPS, PLAIN_STEPS, st.builds(Await, TREES)),
+            st.one_of(STARTING_STEPS, st.builds(Await, TREES), PLAIN_STEPS, st.builds(Await, TREES)),
             min_size=1,
             max_size=max_steps,
         )

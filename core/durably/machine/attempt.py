@@ -380,7 +380,7 @@ class Attempt:
                 hint="A handler that goes on after its attempt ended has caught the signal that should have unwound it"
                 " (with `except:` or `except BaseException`), or its context is used by something that outlived it.",
             )
-        self._die(LocalProtocolError(f"{call} is not allowed while {self._state.value}.", command=self.last_command))
+        self._die(LocalProtocolError(f"{call} is not allowed while {self._state.value}."))
 
 
 def encodable(text: str) -> str:

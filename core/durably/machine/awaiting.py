@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NoReturn
 
-from durably.errors import LocalProtocolError, RemoteProtocolError
+from durably.errors import CommandInfo, LocalProtocolError, RemoteProtocolError
 from durably.machine.mismatches import Cause
 from durably.machine.options import AwaitingOnPolicy
 from durably.machine.runs import Runs
@@ -146,7 +146,7 @@ class Awaiting(Runs, Signals):
 
     def _blocked(self, awaited: Handle | Pending, leaves: Collection[Handle], *, with_cancel: bool) -> Progress:
         if self._state is _REPLAYING:
-            self._refuse_await(leaves)
+            self._refuse_await(list(awaited.leaves()) if isinstance(awaited, Pending) else [awaited])
         for handle in self._waiting_runs:
             if handle in leaves:
                 self._executing_runs[handle] = self._waiting_runs.pop(handle)
@@ -168,18 +168,20 @@ class Awaiting(Runs, Signals):
         policy = self.options.awaiting_on
         return policy is AwaitingOnPolicy.ALWAYS or (policy is AwaitingOnPolicy.WHEN_IDLE and not self._executing_runs)
 
-    def _refuse_await(self, leaves: Collection[Handle]) -> NoReturn:
+    def _refuse_await(self, leaves: list[Handle]) -> NoReturn:
         # The next recorded command was written after this await had been resolved, with nothing more recorded.
         # So the handler did not wait here when it wrote that command.
         kind, payload = self._commands[-1]
         following = self._describe_recorded(kind, payload)
-        awaited = ", ".join(sorted(map(self._describe_handle, leaves)))
+        awaited = ", ".join(map(self._describe_handle, leaves))
+        runs = [self._waiting_runs[leaf] for leaf in leaves if isinstance(leaf, int) and leaf in self._waiting_runs]
         self._mismatch(
-            f"the handler awaits {awaited}, of which the journal holds no completion, yet the journal goes on with"
+            f"the handler awaits {awaited}, which the journal holds no completion for, yet the journal goes on with"
             f" {following}",
             expected=following,
             found=f"await {awaited}",
             hint=Cause.ADDED_AWAIT,
+            command=CommandInfo(runs[-1][0], MessageType.RUN, runs[-1][1]) if runs else None,
         )
 
     def _describe_handle(self, handle: Handle) -> str:

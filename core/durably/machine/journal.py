@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from durably.errors import JournalMismatchError, LocalProtocolError, RemoteProtocolError
+from durably.errors import CommandInfo, JournalMismatchError, LocalProtocolError, RemoteProtocolError
 from durably.machine.attempt import Attempt, encodable
 from durably.machine.mismatches import Cause, cause_of, describe, differences
 from durably.machine.states import Event, State, advance
@@ -120,6 +120,7 @@ class Journal(Attempt):
                 expected=describe(kind, held),
                 found=describe(kind, asked),
                 hint=cause_of(found),
+                command=self.last_command,
             )
 
     def _refuse_other_command(self, kind: int, recorded: bytes, asked: str) -> NoReturn:
@@ -130,9 +131,10 @@ class Journal(Attempt):
             expected=held,
             found=asked,
             hint=Cause.OTHER_PATH,
+            command=self.last_command,
         )
 
-    def _mismatch(self, what: str, *, expected: str, found: str, hint: str) -> NoReturn:
+    def _mismatch(self, what: str, *, expected: str, found: str, hint: str, command: CommandInfo | None) -> NoReturn:
         """Fail the attempt because the handler does not follow its journal."""
         location = self._locate() if self._locate is not None else None
         place = f" The call is at {location}." if location else ""
@@ -142,7 +144,7 @@ class Journal(Attempt):
                 index=self._command_index,
                 expected=expected,
                 found=found,
-                command=self.last_command,
+                command=command,
                 hint=hint,
                 location=location,
             )
