@@ -14,6 +14,7 @@ from tests.acceptance.conftest import StartServer
 from tests.acceptance.peers import H1Peer, H2Peer, Peer
 from tests.acceptance.servers import Server
 from tests.hosting import wire
+from tests.hosting.signing import Signer
 
 T = MessageType
 MIB = 1024 * 1024
@@ -130,10 +131,13 @@ def test_a_frame_of_4_gib_is_refused_at_its_header(start_server: StartServer, na
             assert_refused(peer)
             return elapsed_s
 
-    send_one(b"\0" * (4 * MIB))  # so that buffers of the server which stay are not counted
-    before = worker.memory_info().rss
-    elapsed_s = send_one(b"\0" * (4 * MIB))
-    growth = worker.memory_info().rss - before
+    elapsed_s = send_one(b"\0" * (4 * MIB))  # so that buffers of the server which stay are not counted
+    growths: list[int] = []
+    for _ in range(3):  # the allocator of a busy server moves a little by itself; a buffer would be seen each time
+        before = worker.memory_info().rss
+        elapsed_s = send_one(b"\0" * (4 * MIB))
+        growths.append(worker.memory_info().rss - before)
+    growth = min(growths)
     print(f"{name} {handler}: answered in {elapsed_s * 1000:.0f} ms, resident memory {growth / 1024:+.0f} KiB")
     assert elapsed_s < LIMIT_S
     assert growth < MIB
@@ -161,6 +165,31 @@ def test_foreign_requests_get_their_status(start_server: StartServer, name: str)
             assert peer.status == status, (method, path, content_type)
             assert peer.headers["x-restate-server"].startswith("durably/")
             assert json.loads(peer.body)
+
+
+@pytest.mark.parametrize("name", ["hypercorn", "gunicorn-sync"])
+def test_unsigned_and_stale_requests_are_401(start_server: StartServer, name: str):
+    """With identity keys only a fresh token for the very handler opens it; discovery is closed too, health is not."""
+    signer = Signer(time.time())
+    server = start_server(name, PROBE_KEYS=signer.key)
+    invoke = "/invoke/Probe/steps"
+
+    def ask(path: str, signature: list[tuple[str, str]], method: str = "POST") -> int | None:
+        with peer_of(server) as peer:
+            peer.open(path, [("content-type", wire.V6), *signature] if method == "POST" else signature, method)
+            if method == "POST":
+                peer.send(wire.fresh(b"0"), end=True)
+            peer.finished()
+            return peer.status
+
+    assert ask(invoke, signer.headers(invoke)) == 200
+    assert ask(invoke, []) == 401
+    assert ask(invoke, signer.headers(invoke, at=time.time() - 121)) == 401
+    assert ask(invoke, signer.headers("/invoke/Probe/waits")) == 401
+    assert ask(invoke, Signer(time.time()).headers(invoke)) == 401
+    assert ask("/discover", [], "GET") == 401
+    assert ask("/discover", signer.headers("/discover"), "GET") == 200
+    assert ask("/health", [], "GET") == 200
 
 
 def test_a_refused_open_request_ends_within_a_second(start_server: StartServer):

@@ -8,11 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import base58
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from durably.errors import ConfigurationError
 from durably.hosting import routes as routes_module
@@ -21,6 +17,7 @@ from durably.hosting.request_log import RequestLog
 from durably.hosting.routes import Answer, Invocation, Request, Routes, server_name
 from durably.protocol.manifest import EndpointManifest, ProtocolMode
 from durably.protocol.versions import ProtocolVersion
+from tests.hosting.signing import Signer
 
 NOW = 1_800_000_000.0
 V6 = "application/vnd.restate.invocation.v6"
@@ -72,22 +69,7 @@ def answer(*args: Any, **kwargs: Any) -> Answer:
     return found
 
 
-class Signer:
-    """A runtime with a signing key."""
-
-    def __init__(self) -> None:
-        self._private = Ed25519PrivateKey.generate()
-        raw = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.key = "publickeyv1_" + base58.b58encode(raw).decode()
-
-    def headers(self, path: str, *, at: float = NOW, **changes: Any) -> list[tuple[str, str]]:
-        """Sign a request to `path` at that time."""
-        claims = {"aud": path, "iat": int(at), "nbf": int(at) - 60, "exp": int(at) + 60, **changes}
-        token = jwt.encode(claims, self._private, algorithm="EdDSA", headers={"kid": self.key})
-        return [("x-restate-signature-scheme", "v1"), ("x-restate-jwt-v1", token)]
-
-
-SIGNER = Signer()
+SIGNER = Signer(NOW)
 SIGNED = FakeEndpoint(identity_keys=(SIGNER.key,))
 
 
@@ -281,7 +263,7 @@ UNSIGNED_TOKEN = (
         SIGNER.headers("/invoke/Greeter/greet", at=NOW + 121),
         SIGNER.headers("/invoke/Greeter/other"),
         SIGNER.headers("/discover"),
-        Signer().headers("/invoke/Greeter/greet"),
+        Signer(NOW).headers("/invoke/Greeter/greet"),
         SIGNER.headers("/invoke/Greeter/greet") * 2,
         other_scheme(SIGNER.headers("/invoke/Greeter/greet")),
         [("x-restate-signature-scheme", "v1"), ("x-restate-jwt-v1", UNSIGNED_TOKEN)],
@@ -309,7 +291,7 @@ def test_keys_rotate_without_a_restart():
     """An endpoint whose keys were replaced accepts the new one and refuses the old one from then on."""
     endpoint = FakeEndpoint(identity_keys=(SIGNER.key,))
     table = Routes(cast("Any", endpoint), clock=lambda: NOW)
-    new = Signer()
+    new = Signer(NOW)
     endpoint.identity_keys = (new.key,)
 
     def ask(signer: Signer) -> int:
