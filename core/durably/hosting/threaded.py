@@ -194,7 +194,8 @@ async def _pump_input(receive: Receive, bridge: Bridge, request_ended: asyncio.E
     try:
         while (event := await receive())["type"] != "http.disconnect":
             if request_ended.is_set():
-                continue
+                # Servers block after the end until the peer goes away. One that does not would be asked for ever.
+                return
             body = event.get("body")
             if body:
                 bridge.feed(body)
