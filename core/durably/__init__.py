@@ -19,7 +19,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from durably.authoring.calls import ScopedContext
 from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
 from durably.authoring.combinators import all_of, all_settled, as_completed, gather, race, select, wait_completed
 from durably.authoring.contexts import (
@@ -44,6 +43,7 @@ from durably.authoring.options import InvocationRetryPolicy
 from durably.authoring.promises import DurablePromise
 from durably.authoring.replay_logging import RestateLoggingFilter, getLogger
 from durably.authoring.runs import RunOptions
+from durably.authoring.scopes import ScopedContext
 from durably.authoring.services import Service
 from durably.authoring.workflows import Workflow
 from durably.endpoint import Endpoint, app, wsgi_app

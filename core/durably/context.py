@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Protocol, runtime_checkable
 
-from durably.authoring.calls import HandlerType, ScopedContext
+from durably.authoring.calls import HandlerType
 from durably.authoring.contexts import (
     Context,
     ObjectContext,
@@ -26,6 +26,7 @@ from durably.authoring.futures import (
 from durably.authoring.promises import DurablePromise
 from durably.authoring.request import AttemptFinishedEvent, Request
 from durably.authoring.runs import RunAction, RunOptions
+from durably.authoring.scopes import ScopedContext
 from durably.serde import DEFAULT_SERDE, Serde
 
 __all__ = [

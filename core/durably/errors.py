@@ -323,6 +323,6 @@ class SdkInternalException(SdkInternalBaseException):
         super().__init__(message)
 
 
-def is_internal_exception(error: BaseException) -> bool:
-    """Tell whether `error` is one of the signals that unwind a handler."""
-    return isinstance(error, SdkInternalBaseException)
+def is_internal_exception(e: BaseException) -> bool:
+    """Tell whether `e` is one of the signals that unwind a handler."""
+    return isinstance(e, SdkInternalBaseException)

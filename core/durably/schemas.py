@@ -8,11 +8,13 @@ handlers or the wire.
 from __future__ import annotations
 
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from durably.errors import MissingExtraError, SerdeError, UsageError
+from durably.typed_dicts import with_known_typed_dicts
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -59,6 +61,10 @@ def is_struct(hint: Any) -> bool:
     return msgspec is not None and isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
+def _holds_struct(hint: Any) -> bool:
+    return is_struct(hint) or any(_holds_struct(argument) for argument in typing.get_args(hint))
+
+
 def build_format(hint: Any, names: Mapping[str, Any] | None = None) -> JsonFormat:
     """Derive the JSON format of a type.
 
@@ -75,13 +81,10 @@ def build_format(hint: Any, names: Mapping[str, Any] | None = None) -> JsonForma
     if is_struct(hint):
         return msgspec_format(hint)
     try:
-        adapter = _type_adapter(hint, names)
+        adapter = _type_adapter(with_known_typed_dicts(hint), names)
     except PydanticSchemaGenerationError as error:
-        if "msgspec" in sys.modules:
-            try:
-                return msgspec_format(hint)
-            except TypeError:
-                pass  # msgspec does not know the type either: report pydantic's reason
+        if _holds_struct(hint):
+            return msgspec_format(hint)
         raise UsageError(
             f"No JSON format can be derived from the type {hint!r}.",
             hint="Use a dataclass, TypedDict, pydantic model or built-in type, or pass serde=….",
@@ -123,12 +126,15 @@ def _configured_adapter(hint: Any) -> TypeAdapter[Any]:
 
     config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
     depth = 3  # the caller's frame, where names are looked up
+    adapter: TypeAdapter[Any]
     try:
-        return TypeAdapter(hint, config=config, _parent_depth=depth)
+        adapter = TypeAdapter(hint, config=config, _parent_depth=depth)
     except PydanticUserError as error:
         if error.code != "type-adapter-config-unused":
             raise
-        return TypeAdapter(hint, _parent_depth=depth)
+        adapter = TypeAdapter(hint, _parent_depth=depth)
+    _ = adapter.validator.validate_json  # raises now if a name was missing
+    return adapter
 
 
 def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
