@@ -368,9 +368,9 @@ def return_serde(function: Callable[..., Any]) -> Serde[Any]:
     if hint is None:
         return _PLAIN
     if type(hint) is str:
-        known = _Chosen.by_return_text.get(function.__code__) if type(function) is FunctionType else None
-        if known is not None and known[0] is function.__globals__ and known[1] == hint:
-            return known[2]
+        text = _Chosen.by_return_text.get(function.__code__) if type(function) is FunctionType else None
+        if text is not None and text[0] is function.__globals__ and text[1] == hint:
+            return text[2]
         return _serde_of_return(function, hint)
     known = _Chosen.by_return_hint.get(hint)
     if known is not None and (not known[1] or _same(known[0], hint)):

@@ -49,7 +49,7 @@ def race(*futures: DurableFuture[T]) -> T:
     return _race(*futures).result()
 
 
-def any(*futures: DurableFuture[T]) -> T:  # noqa: A001 - the name that promises and asyncio users know
+def any(*futures: DurableFuture[T]) -> T:
     """Block until the first succeeds; raise the last one's failure when all fail."""
     return _any(*futures).result()
 

@@ -1,0 +1,1 @@
+"""What users write: services, handlers, options, and what a handler is given."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
@@ -71,7 +71,18 @@ class AsyncDriver:
         cancelled: Whether a cancellation of the invocation has been delivered to this attempt.
     """
 
-    __slots__ = ("_context", "_machine", "_run_tasks", "aborting", "cancelled", "channel", "main", "runs", "step_cancelled")
+    __slots__ = (
+        "_context",
+        "_is_in_step",
+        "_machine",
+        "_run_tasks",
+        "aborting",
+        "cancelled",
+        "channel",
+        "main",
+        "runs",
+        "step_cancelled",
+    )
 
     def __init__(self, context: Context, machine: Machine, channel: AsyncChannel, main: asyncio.Task[Any]) -> None:
         """Wait for `context` in the task `main`."""
@@ -82,6 +93,7 @@ class AsyncDriver:
         self.aborting: BaseException | None = None
         self.step_cancelled = False
         self.cancelled = False
+        self._is_in_step = False
         self.runs: dict[int, RunFuture[Any]] = {}
         self._run_tasks: set[asyncio.Task[None]] | None = None
         channel.on_input = self._on_input
@@ -93,7 +105,8 @@ class AsyncDriver:
             UsageError: Always.
         """
         raise UsageError(
-            f"{self._context.describe()}: result() was called in an async def handler.", hint="Await the future instead."
+            f"{self._context.describe()}: result() was called in an async def handler.",
+            hint="Await the future instead.",
         )
 
     # The only task
@@ -154,12 +167,15 @@ class AsyncDriver:
     def _execute_here(self, run: RunFuture[Any]) -> Generator[Any, Any, None]:
         """Execute the step in the task that waits for it."""
         context, machine = self._context, self._machine
+        self._is_in_step = True
         context.machine = StepMachine(run.name, context)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         token = in_step.set(True)
         started_s = time.monotonic()
+        value: Any
         try:
             if is_coroutine_action(run.action):
-                value = yield from run.action(*run.arguments, **run.keywords).__await__()
+                coroutine: Coroutine[Any, Any, Any] = run.action(*run.arguments, **run.keywords)
+                value = yield from coroutine.__await__()
             else:
                 value = yield from self._in_thread(run).__await__()
         except SdkInternalBaseException:
@@ -176,6 +192,7 @@ class AsyncDriver:
             except ProtocolError as error:
                 raise context.broken(error) from error
         finally:
+            self._is_in_step = False
             context.machine = machine
             in_step.reset(token)
         if self.step_cancelled:
@@ -251,7 +268,7 @@ class AsyncDriver:
             self.abort(context.end(SdkInternalException("The runtime broke the protocol; the attempt has failed.")))
         elif context.turns is not None:
             context.turns.resume()
-        elif isinstance(context.machine, StepMachine) and not self.step_cancelled:
+        elif self._is_in_step and not self.step_cancelled:
             self._cancel_step_if_asked()
 
     def _cancel_step_if_asked(self) -> None:

@@ -11,14 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from durably.authoring.async_driver import StepMachine
 from durably.authoring.codec import decode_blocking
-from durably.authoring.combined import CombinedFuture
+from durably.authoring.combined import CombinedFuture, MappedFuture
 from durably.authoring.current import in_step
 from durably.authoring.drivers import BlockingIO
-from durably.authoring.futures import DurableFuture, MappedFuture, RunFuture
+from durably.authoring.futures import DurableFuture, RunFuture
 from durably.authoring.runs import propose_failure, propose_value
 from durably.errors import (
     InvocationCancelledError,
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from durably.authoring.contexts import Context
 
 __all__ = ["BlockingDriver"]
+
+
+Proposal: TypeAlias = "Callable[[Machine, Context], None]"
+"""Proposes the outcome of an executed step."""
 
 
 class BlockingDriver:
@@ -60,7 +64,6 @@ class BlockingDriver:
             f"{self._context.describe()}: a durable future was awaited in a def handler.",
             hint="Call its result() instead, or make the handler async def.",
         )
-        yield  # pragma: no cover - makes this the generator that the protocol asks for
 
     def wait_blocking(self, future: DurableFuture[Any]) -> None:
         """Block until `future` is settled."""
@@ -140,9 +143,9 @@ class BlockingDriver:
         in_step.set(True)
         try:
             propose = _execute(run)
-        except BaseException as error:  # noqa: BLE001 - a helper thread that dies in silence would leave the handler waiting
-            failure = error
-            propose = lambda machine, context: propose_failure(machine, run, context, failure, duration_ms=0)  # noqa: E731
+        except BaseException as error:
+            # A helper thread that dies in silence would leave the handler waiting.
+            propose = _failure_of(run, error, 0)
         self._done.append(lambda: self._propose(run, propose))
         self._io.wake()
 
@@ -151,7 +154,7 @@ class BlockingDriver:
             self._executing -= 1
             self._done.popleft()()
 
-    def _propose(self, run: RunFuture[Any], propose: Callable[[Machine, Context], None]) -> None:
+    def _propose(self, run: RunFuture[Any], propose: Proposal) -> None:
         context = self._context
         try:
             propose(self._machine, context)
@@ -172,7 +175,7 @@ class BlockingDriver:
                 future.set_error(error)
 
 
-def _execute(run: RunFuture[Any]) -> Callable[[Machine, Context], None]:
+def _execute(run: RunFuture[Any]) -> Proposal:
     """Execute the action on this thread; give what proposes its outcome."""
     started_s = time.monotonic()
     try:
@@ -188,6 +191,9 @@ def _execute(run: RunFuture[Any]) -> Callable[[Machine, Context], None]:
     except SdkInternalBaseException:
         raise
     except Exception as error:
-        failure, duration_ms = error, int((time.monotonic() - started_s) * 1000)
-        return lambda machine, context: propose_failure(machine, run, context, failure, duration_ms=duration_ms)
+        return _failure_of(run, error, int((time.monotonic() - started_s) * 1000))
     return lambda machine, context: propose_value(machine, run, context, value)
+
+
+def _failure_of(run: RunFuture[Any], error: BaseException, duration_ms: int) -> Proposal:
+    return lambda machine, context: propose_failure(machine, run, context, error, duration_ms=duration_ms)

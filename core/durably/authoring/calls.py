@@ -1,27 +1,25 @@
 """Calls from one handler to another, always through the runtime.
 
-Owns the verbs of the peer's API (`service_call`, `object_send`, …), the two that cover them all
-(`call`, `send`), and the scoped forms. Each is one system call; arguments are serialized by the
-callee's own serdes, so that both sides agree.
+Owns the verbs of the peer's API (`service_call`, `object_send`, …), and the two that cover them all
+(`call`, `send`). `durably.authoring.scopes` has the scoped forms. Each is one system call; arguments
+are serialized by the callee's own serdes, so that both sides agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from durably.authoring.futures import RestateDurableCallFuture, SendHandle
 from durably.authoring.handlers import handler_of
+from durably.authoring.operations import Operations, milliseconds, wall_clock_ms
 from durably.errors import ProtocolError, UsageError
 
 if TYPE_CHECKING:
-    from durably.authoring.codec import JournalValueCodec
-    from durably.authoring.contexts import Context
-    from durably.errors import SdkInternalBaseException
-    from durably.machine import Machine
+    from durably.authoring.scopes import ScopedContext
 
-__all__ = ["Calls", "HandlerType", "ScopedContext"]
+__all__ = ["Calls", "HandlerType", "call_handler", "send_handler"]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
@@ -37,16 +35,7 @@ HandlerType = (
 Headers = Mapping[str, str] | None
 
 
-class _Caller(Protocol):
-    """What the calls need of a context."""
-
-    machine: Machine
-    codec: JournalValueCodec | None
-
-    def broken(self, error: ProtocolError) -> SdkInternalBaseException: ...
-
-
-class Calls:
+class Calls(Operations):
     """The calling half of a context."""
 
     __slots__ = ()
@@ -79,7 +68,7 @@ class Calls:
 
         Source: service protocol, CallCommand with its two completions.
         """
-        return _call(self, handler, arg, key, idempotency_key, headers, scope, limit_key)
+        return call_handler(self, handler, arg, key, idempotency_key, headers, scope, limit_key)
 
     def send(
         self,
@@ -97,7 +86,7 @@ class Calls:
 
         Source: service protocol, OneWayCallCommand.
         """
-        return _send(self, handler, arg, key, delay, idempotency_key, headers, scope, limit_key)
+        return send_handler(self, handler, arg, key, delay, idempotency_key, headers, scope, limit_key)
 
     def service_call(
         self,
@@ -107,7 +96,7 @@ class Calls:
         headers: Headers = None,
     ) -> RestateDurableCallFuture[OutputT]:
         """Call a handler of a plain service."""
-        return _call(self, tpe, arg, None, idempotency_key, headers, None, None)
+        return call_handler(self, tpe, arg, None, idempotency_key, headers, None, None)
 
     def service_send(
         self,
@@ -118,7 +107,7 @@ class Calls:
         headers: Headers = None,
     ) -> SendHandle:
         """Call a handler of a plain service without waiting for it."""
-        return _send(self, tpe, arg, None, send_delay, idempotency_key, headers, None, None)
+        return send_handler(self, tpe, arg, None, send_delay, idempotency_key, headers, None, None)
 
     def object_call(
         self,
@@ -129,7 +118,7 @@ class Calls:
         headers: Headers = None,
     ) -> RestateDurableCallFuture[OutputT]:
         """Call a handler of the virtual object with that key."""
-        return _call(self, tpe, arg, key, idempotency_key, headers, None, None)
+        return call_handler(self, tpe, arg, key, idempotency_key, headers, None, None)
 
     def object_send(
         self,
@@ -141,7 +130,7 @@ class Calls:
         headers: Headers = None,
     ) -> SendHandle:
         """Call a handler of the virtual object with that key without waiting for it."""
-        return _send(self, tpe, arg, key, send_delay, idempotency_key, headers, None, None)
+        return send_handler(self, tpe, arg, key, send_delay, idempotency_key, headers, None, None)
 
     def workflow_call(
         self,
@@ -152,7 +141,7 @@ class Calls:
         headers: Headers = None,
     ) -> RestateDurableCallFuture[OutputT]:
         """Call a handler of the workflow with that key."""
-        return _call(self, tpe, arg, key, idempotency_key, headers, None, None)
+        return call_handler(self, tpe, arg, key, idempotency_key, headers, None, None)
 
     def workflow_send(
         self,
@@ -164,7 +153,7 @@ class Calls:
         headers: Headers = None,
     ) -> SendHandle:
         """Call a handler of the workflow with that key without waiting for it."""
-        return _send(self, tpe, arg, key, send_delay, idempotency_key, headers, None, None)
+        return send_handler(self, tpe, arg, key, send_delay, idempotency_key, headers, None, None)
 
     def generic_call(
         self,
@@ -178,9 +167,7 @@ class Calls:
         limit_key: str | None = None,
     ) -> RestateDurableCallFuture[bytes]:
         """Call a handler by name, with bytes in and bytes out."""
-        return call_by_name(
-            self, service, handler, arg, bytes, key, idempotency_key, headers, scope, limit_key
-        )
+        return call_by_name(self, service, handler, arg, bytes, key, idempotency_key, headers, scope, limit_key)
 
     def generic_send(
         self,
@@ -207,95 +194,13 @@ class Calls:
 
         Source: service protocol V7, `scope` of the call commands.
         """
+        from durably.authoring.scopes import ScopedContext
+
         return ScopedContext(self, scope)
 
 
-class ScopedContext:
-    """The calls of a context within one scope."""
-
-    __slots__ = ("_calls", "_scope")
-
-    def __init__(self, calls: Any, scope: str) -> None:
-        """Make the calls of `calls` within `scope`."""
-        self._calls = calls
-        self._scope = scope
-
-    def service_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> RestateDurableCallFuture[OutputT]:
-        """Call a handler of a plain service within this scope."""
-        return _call(self._calls, tpe, arg, None, idempotency_key, headers, self._scope, limit_key)
-
-    def service_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SendHandle:
-        """Call a handler of a plain service within this scope without waiting for it."""
-        return _send(self._calls, tpe, arg, None, send_delay, idempotency_key, headers, self._scope, limit_key)
-
-    def object_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> RestateDurableCallFuture[OutputT]:
-        """Call a handler of a virtual object within this scope."""
-        return _call(self._calls, tpe, arg, key, idempotency_key, headers, self._scope, limit_key)
-
-    def object_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SendHandle:
-        """Call a handler of a virtual object within this scope without waiting for it."""
-        return _send(self._calls, tpe, arg, key, send_delay, idempotency_key, headers, self._scope, limit_key)
-
-    def workflow_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> RestateDurableCallFuture[OutputT]:
-        """Call a handler of a workflow within this scope."""
-        return _call(self._calls, tpe, arg, key, idempotency_key, headers, self._scope, limit_key)
-
-    def workflow_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        limit_key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SendHandle:
-        """Call a handler of a workflow within this scope without waiting for it."""
-        return _send(self._calls, tpe, arg, key, send_delay, idempotency_key, headers, self._scope, limit_key)
-
-
-def _call(
-    context: Any,
+def call_handler(
+    context: Operations,
     function: Callable[..., Any],
     arg: Any,
     key: str | None,
@@ -304,6 +209,7 @@ def _call(
     scope: str | None,
     limit_key: str | None,
 ) -> RestateDurableCallFuture[Any]:
+    """Call a registered function with its own serdes."""
     target = handler_of(function)
     check_key(target.service_name, target.is_keyed, key)
     return call_by_name(
@@ -320,8 +226,8 @@ def _call(
     )
 
 
-def _send(
-    context: Any,
+def send_handler(
+    context: Operations,
     function: Callable[..., Any],
     arg: Any,
     key: str | None,
@@ -331,6 +237,7 @@ def _send(
     scope: str | None,
     limit_key: str | None,
 ) -> SendHandle:
+    """Call a registered function with its own serdes, without waiting."""
     target = handler_of(function)
     check_key(target.service_name, target.is_keyed, key)
     payload = target.input_serde.serialize(arg)
@@ -340,7 +247,7 @@ def _send(
 
 
 def call_by_name(
-    context: Any,
+    context: Operations,
     service: str,
     handler: str,
     payload: bytes,
@@ -352,12 +259,11 @@ def call_by_name(
     limit_key: str | None,
 ) -> RestateDurableCallFuture[Any]:
     """Make the system call of a call."""
-    caller: _Caller = context
     try:
-        id_handle, handle = caller.machine.sys_call(
+        id_handle, handle = context.machine.sys_call(
             service,
             handler,
-            payload if caller.codec is None else caller.codec.encode(payload),
+            payload if context.codec is None else context.codec.encode(payload),
             key=key or "",
             idempotency_key=idempotency_key,
             headers=tuple(headers.items()) if headers else (),
@@ -365,12 +271,12 @@ def call_by_name(
             limit_key=limit_key,
         )
     except ProtocolError as error:
-        raise caller.broken(error) from error
+        raise context.broken(error) from error
     return RestateDurableCallFuture(context, handle, decode, id_handle)
 
 
 def send_by_name(
-    context: Any,
+    context: Operations,
     service: str,
     handler: str,
     payload: bytes,
@@ -382,14 +288,11 @@ def send_by_name(
     limit_key: str | None,
 ) -> SendHandle:
     """Make the system call of a one-way call."""
-    from durably.authoring.contexts import milliseconds, wall_clock_ms
-
-    caller: _Caller = context
     try:
-        handle = caller.machine.sys_send(
+        handle = context.machine.sys_send(
             service,
             handler,
-            payload if caller.codec is None else caller.codec.encode(payload),
+            payload if context.codec is None else context.codec.encode(payload),
             key=key or "",
             idempotency_key=idempotency_key,
             headers=tuple(headers.items()) if headers else (),
@@ -398,7 +301,7 @@ def send_by_name(
             invoke_time_ms=wall_clock_ms() + milliseconds(delay, "send") if delay else 0,
         )
     except ProtocolError as error:
-        raise caller.broken(error) from error
+        raise context.broken(error) from error
     return SendHandle(context, handle)
 
 
@@ -409,6 +312,6 @@ def check_key(service: str, is_keyed: bool, key: str | None) -> None:
         UsageError: As above; the text names the service.
     """
     if is_keyed and key is None:
-        raise UsageError(f"{service} is keyed, and no key was given.", hint="Pass key=..., the object's or workflow's key.")
+        raise UsageError(f"{service} is keyed, and no key was given.", hint="Pass key=..., of the object or workflow.")
     if not is_keyed and key:
-        raise UsageError(f"{service} is a plain service and has no key, but {key!r} was given.", hint="Leave the key out.")
+        raise UsageError(f"{service} is a plain service, but the key {key!r} was given.", hint="Leave the key out.")

@@ -48,7 +48,7 @@ def race(*futures: DurableFuture[T]) -> DurableFuture[T]:
     return CombinedFuture(Combinator.FIRST_COMPLETED, futures, first_settled)
 
 
-def any(*futures: DurableFuture[T]) -> DurableFuture[T]:  # noqa: A001 - the name that promises and asyncio users know
+def any(*futures: DurableFuture[T]) -> DurableFuture[T]:
     """Give a future of the first to succeed; it fails with the last one's failure when all fail.
 
     Source: FIRST_SUCCEEDED_OR_ALL_FAILED.

@@ -1,6 +1,6 @@
-"""Futures made of futures: first, all, first success, all successes.
+"""Futures made of futures: mapped ones, and first, all, first success, all successes.
 
-Owns `CombinedFuture`, which evaluates a combinator over its children and names what is still
+Owns `MappedFuture`, and `CombinedFuture`, which evaluates a combinator over its children and names what is still
 waited for. The semantics are those of the protocol's Future tree, so that a runtime which knows the
 tree wakes the invocation exactly when it can go on.
 """
@@ -11,16 +11,18 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never, cast
 
-from durably.authoring.futures import DurableFuture, DurableTimeoutError, await_composite, same_context
-from durably.errors import TerminalError
+from durably.authoring.futures import DurableFuture, DurableTimeoutError
+from durably.errors import TerminalError, UsageError
 from durably.machine import AwaitTree, Combinator, Combined
 
 if TYPE_CHECKING:
+    from durably.authoring.operations import Operations
     from durably.machine import Machine
 
-__all__ = ["CombinedFuture", "Outcome", "with_timeout"]
+__all__ = ["CombinedFuture", "MappedFuture", "Outcome", "with_timeout"]
 
 T = TypeVar("T")
+MappedT = TypeVar("MappedT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,86 @@ class Outcome(Generic[T]):
     status: Literal["fulfilled", "rejected"]
     value: T | None = None
     error: TerminalError | None = None
+
+
+class MappedFuture(DurableFuture[MappedT]):
+    """A future whose value is computed from another's."""
+
+    __slots__ = ("_on_error", "_on_value", "source")
+
+    def __init__(
+        self,
+        source: DurableFuture[T],
+        on_value: Callable[[T], MappedT],
+        on_error: Callable[[TerminalError], MappedT] | None,
+    ) -> None:
+        """Follow `source`."""
+        super().__init__(source.context, 0)
+        self.source: DurableFuture[Any] = source
+        self._on_value = on_value
+        self._on_error = on_error
+
+    def __await__(self) -> Generator[Any, Any, MappedT]:
+        """Wait for the source and give the mapped value."""
+        return (yield from await_composite(self))
+
+    def poll(self) -> bool:
+        """Settle once the source has."""
+        if not self.is_pending:
+            return True
+        if not self.source.poll():
+            return False
+        outcome = self.source.outcome
+        try:
+            if not self.source.failed:
+                self.set_value(self._on_value(outcome))
+            elif self._on_error is not None and isinstance(outcome, TerminalError):
+                self.set_value(self._on_error(outcome))
+            else:
+                self.set_error(outcome)
+        except Exception as error:
+            self.set_error(error)
+        return True
+
+    def settle(self, machine: Machine) -> None:
+        """Do nothing here: the source settles itself."""
+
+    def pending_tree(self) -> AwaitTree:
+        """Wait for whatever the source waits for."""
+        return self.source.pending_tree()
+
+
+def await_composite(future: DurableFuture[T]) -> Generator[Any, Any, T]:
+    """Wait for a future that is made of others; the body of their `__await__`."""
+    if not future.poll():
+        context = future.context
+        if context.turns is None:
+            yield from context.driver.wait(future, None)
+        else:
+            yield from context.turns.wait(future)
+    if future.failed:
+        raise future.outcome
+    return cast("T", future.outcome)
+
+
+def same_context(futures: tuple[DurableFuture[Any], ...]) -> Operations:
+    """Give the one context that all `futures` belong to.
+
+    Raises:
+        UsageError: There are none, one is not a durable future, or they belong to different attempts.
+    """
+    if not futures:
+        raise UsageError("No future was given.", hint="Pass at least one future that a context operation returned.")
+    for future in futures:
+        if not isinstance(cast("object", future), DurableFuture):
+            raise UsageError(
+                f"{type(future).__name__} is not a durable future.",
+                hint="Pass what context operations return; combine coroutines with asyncio.gather or a TaskGroup.",
+            )
+    context = futures[0].context
+    if any(future.context is not context for future in futures):
+        raise UsageError("The futures belong to different invocations.", hint="Combine futures of one context only.")
+    return context
 
 
 class CombinedFuture(DurableFuture[T]):
@@ -78,9 +160,9 @@ class CombinedFuture(DurableFuture[T]):
         children = self.children
         match self._combinator:
             case Combinator.FIRST_COMPLETED | Combinator.UNKNOWN:
-                return any([child.poll() for child in children])
+                return bool([child for child in children if child.poll()])
             case Combinator.ALL_COMPLETED:
-                return all([child.poll() for child in children])
+                return len([child for child in children if child.poll()]) == len(children)
             case Combinator.FIRST_SUCCEEDED_OR_ALL_FAILED:
                 settled = [child for child in children if child.poll()]
                 return len(settled) == len(children) or any(not child.failed for child in settled)

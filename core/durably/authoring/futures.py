@@ -15,18 +15,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from zlib import crc32
 
-from durably.errors import LocalProtocolError, ProtocolError, RunFailedError, TerminalError, UsageError
+from durably.errors import LocalProtocolError, ProtocolError, RunFailedError, TerminalError
 from durably.machine import AwaitTree, Failure, Progress
 
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
+    from durably.authoring.operations import Operations
     from durably.machine import Machine, RunRetryPolicy
     from durably.serde import Serde
 
 __all__ = [
     "DurableFuture",
     "DurableTimeoutError",
-    "MappedFuture",
     "RestateDurableCallFuture",
     "RestateDurableFuture",
     "RestateDurableSleepFuture",
@@ -70,7 +70,7 @@ class DurableFuture(Generic[T]):
 
     __slots__ = ("_context", "_decode", "_handle", "_outcome", "_state")
 
-    def __init__(self, context: Context, handle: int | str, decode: Callable[[bytes], T] | None = None) -> None:
+    def __init__(self, context: Operations, handle: int | str, decode: Callable[[bytes], Any] | None = None) -> None:
         """Stand for the notification `handle` of the attempt that `context` belongs to."""
         self._context = context
         self._handle = handle
@@ -149,6 +149,8 @@ class DurableFuture(Generic[T]):
             on_value: A plain function without effects: it runs again on every replay.
             on_error: Turns a terminal failure into a value; without it the failure passes through.
         """
+        from durably.authoring.combined import MappedFuture
+
         return MappedFuture(self, on_value, on_error)
 
     def or_timeout(self, delta: timedelta) -> DurableFuture[T]:
@@ -158,7 +160,7 @@ class DurableFuture(Generic[T]):
         """
         from durably.authoring.combined import with_timeout
 
-        return with_timeout(self, self._context.sleep(delta))
+        return with_timeout(self, cast("Context", self._context).sleep(delta))
 
     # What drivers and combinators use.
 
@@ -210,7 +212,7 @@ class DurableFuture(Generic[T]):
         return self._handle
 
     @property
-    def context(self) -> Context:
+    def context(self) -> Operations:
         """The context that made this future."""
         return self._context
 
@@ -259,7 +261,7 @@ class RunFuture(DurableFuture[T]):
 
     def __init__(
         self,
-        context: Context,
+        context: Operations,
         handle: int,
         serde: Serde[T],
         name: str,
@@ -295,7 +297,7 @@ class RestateDurableCallFuture(DurableFuture[T]):
     __slots__ = ("_invocation_id",)
 
     def __init__(
-        self, context: Context, handle: int, decode: Callable[[bytes], T] | None, invocation_id_handle: int
+        self, context: Operations, handle: int, decode: Callable[[bytes], Any] | None, invocation_id_handle: int
     ) -> None:
         """Stand for the call's two notifications."""
         super().__init__(context, handle, decode)
@@ -312,7 +314,7 @@ class RestateDurableCallFuture(DurableFuture[T]):
 
     async def cancel_invocation(self) -> None:
         """Ask the callee to cancel; its result, if it fails with that, arrives at this future."""
-        self._context.cancel_invocation(await self._invocation_id)
+        cast("Context", self._context).cancel_invocation(await self._invocation_id)
 
 
 class SendHandle:
@@ -320,7 +322,7 @@ class SendHandle:
 
     __slots__ = ("_context", "_invocation_id")
 
-    def __init__(self, context: Context, handle: int) -> None:
+    def __init__(self, context: Operations, handle: int) -> None:
         """Stand for the invocation id notification of a one-way call."""
         self._context = context
         self._invocation_id: DurableFuture[str] = DurableFuture(context, handle)
@@ -336,87 +338,7 @@ class SendHandle:
 
     async def cancel_invocation(self) -> None:
         """Ask the callee to cancel."""
-        self._context.cancel_invocation(await self._invocation_id)
-
-
-class MappedFuture(DurableFuture[MappedT]):
-    """A future whose value is computed from another's."""
-
-    __slots__ = ("_on_error", "_on_value", "source")
-
-    def __init__(
-        self,
-        source: DurableFuture[T],
-        on_value: Callable[[T], MappedT],
-        on_error: Callable[[TerminalError], MappedT] | None,
-    ) -> None:
-        """Follow `source`."""
-        super().__init__(source.context, 0)
-        self.source: DurableFuture[Any] = source
-        self._on_value = on_value
-        self._on_error = on_error
-
-    def __await__(self) -> Generator[Any, Any, MappedT]:
-        """Wait for the source and give the mapped value."""
-        return (yield from await_composite(self))
-
-    def poll(self) -> bool:
-        """Settle once the source has."""
-        if not self.is_pending:
-            return True
-        if not self.source.poll():
-            return False
-        outcome = self.source.outcome
-        try:
-            if not self.source.failed:
-                self.set_value(self._on_value(outcome))
-            elif self._on_error is not None and isinstance(outcome, TerminalError):
-                self.set_value(self._on_error(outcome))
-            else:
-                self.set_error(outcome)
-        except Exception as error:
-            self.set_error(error)
-        return True
-
-    def settle(self, machine: Machine) -> None:
-        """Do nothing here: the source settles itself."""
-
-    def pending_tree(self) -> AwaitTree:
-        """Wait for whatever the source waits for."""
-        return self.source.pending_tree()
-
-
-def await_composite(future: DurableFuture[T]) -> Generator[Any, Any, T]:
-    """Wait for a future that is made of others; the body of their `__await__`."""
-    if not future.poll():
-        context = future.context
-        if context.turns is None:
-            yield from context.driver.wait(future, None)
-        else:
-            yield from context.turns.wait(future)
-    if future.failed:
-        raise future.outcome
-    return cast("T", future.outcome)
-
-
-def same_context(futures: tuple[DurableFuture[Any], ...]) -> Context:
-    """Give the one context that all `futures` belong to.
-
-    Raises:
-        UsageError: There are none, one is not a durable future, or they belong to different attempts.
-    """
-    if not futures:
-        raise UsageError("No future was given.", hint="Pass at least one future that a context operation returned.")
-    for future in futures:
-        if not isinstance(cast("object", future), DurableFuture):
-            raise UsageError(
-                f"{type(future).__name__} is not a durable future.",
-                hint="Pass what context operations return; combine coroutines with asyncio.gather or a TaskGroup.",
-            )
-    context = futures[0].context
-    if any(future.context is not context for future in futures):
-        raise UsageError("The futures belong to different invocations.", hint="Combine futures of one context only.")
-    return context
+        cast("Context", self._context).cancel_invocation(await self._invocation_id)
 
 
 def closed_misuse(error: ProtocolError) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.events
 import os
 import sys
 from types import FrameType
@@ -10,20 +11,28 @@ import durably
 
 __all__ = ["caller_location"]
 
-_PACKAGE = os.path.dirname(os.path.abspath(durably.__file__)) + os.sep  # noqa: PTH100, PTH120 - compared with code objects' text
-_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep  # noqa: PTH100, PTH120
+_PACKAGE = os.path.dirname(os.path.abspath(durably.__file__)) + os.sep
+_OUTSIDE_HANDLERS = (os.path.join(_PACKAGE, "hosting") + os.sep, os.path.abspath(asyncio.events.__file__))
+"""Code that calls handlers, directly or as tasks: what stands above it is not the handler's."""
+
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
 def caller_location() -> str | None:
     """Give `file:line in function` of the closest caller that is neither ours nor the standard library's.
 
-    Code below a stack that has no such frame gives None. Only used for error texts: it is slow.
+    Gives None where no code of the handler is on the stack. Only used for error texts: it is slow.
     """
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see one's caller without a traceback
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] # documented, nothing else gives it
     while frame is not None:
         path = frame.f_code.co_filename
-        own_code = path.startswith((_PACKAGE, "<")) and not path.startswith("<stdin>")
-        if not own_code and (not path.startswith(_LIBRARY) or "site-packages" in path):
+        if path.startswith(_OUTSIDE_HANDLERS):
+            return None
+        if not path.startswith((_PACKAGE, "<frozen")) and not _is_library(path):
             return f"{path}:{frame.f_lineno} in {frame.f_code.co_qualname}"
         frame = frame.f_back
     return None
+
+
+def _is_library(path: str) -> bool:
+    return path.startswith(_LIBRARY) and not path.startswith((_LIBRARY + "site-packages", _LIBRARY + "dist-packages"))

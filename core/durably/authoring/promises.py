@@ -6,9 +6,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from durably.authoring.futures import DurableFuture
+from durably.authoring.operations import DEFAULT_SERDE
 from durably.errors import ProtocolError, UsageError
 from durably.machine import Failure
-from durably.serde import DefaultSerde, Serde, resolve_serde
+from durably.serde import Serde, resolve_serde
 
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
@@ -31,7 +32,7 @@ class DurablePromise(Generic[T]):
     def __init__(
         self,
         name: str,
-        serde: Serde[T] = DefaultSerde(),
+        serde: Serde[T] = DEFAULT_SERDE,
         *,
         context: Context | None = None,
         type_hint: type[T] | None = None,

@@ -19,7 +19,7 @@ class AttemptFinishedEvent:
     Source: ours, after the Python peer's event of the same name.
     """
 
-    __slots__ = ("_loop_waiters", "_lock", "_set", "_thread_event")
+    __slots__ = ("_lock", "_loop_waiters", "_set", "_thread_event")
 
     def __init__(self) -> None:
         """Start unset."""

@@ -6,10 +6,12 @@ a value is proposed, a terminal failure is proposed, anything else goes to the r
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -30,6 +32,7 @@ T = TypeVar("T")
 RunAction = Callable[..., Coroutine[Any, Any, T]] | Callable[..., T]
 
 _COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE; looked at directly, because this is asked for every step
+_WRAPPERS_LIMIT = 8  # partials of partials and decorators around decorators that are looked through
 _MAX_MESSAGE_CHARS = 4096  # of a failure text that is taken from an exception
 _INITIAL_INTERVAL_MS = 50
 _MAX_INTERVAL_MS = 10_000
@@ -112,21 +115,22 @@ def _milliseconds(delta: timedelta | None, default_ms: int) -> int:
 def is_coroutine_action(action: Callable[..., Any]) -> bool:
     """Tell whether calling `action` gives a coroutine, looking through methods and callable objects."""
     candidate: Any = action
-    for _ in range(8):  # partials of partials; deeper nesting does not occur
+    for _ in range(_WRAPPERS_LIMIT):
         if type(candidate) is FunctionType:
             return bool(candidate.__code__.co_flags & _COROUTINE_FLAG)
         if type(candidate) is MethodType:
             candidate = candidate.__func__
-        elif hasattr(candidate, "func") and callable(candidate.func):  # functools.partial
+        elif type(candidate) is partial:
             candidate = candidate.func
-        elif hasattr(candidate, "__wrapped__") and not isinstance(candidate, type):
+        elif hasattr(candidate, "__wrapped__"):
             candidate = candidate.__wrapped__
         else:
-            call = getattr(type(candidate), "__call__", None)
-            if type(call) is not FunctionType:
-                return False
-            candidate = call
+            return inspect.iscoroutinefunction(candidate) or _has_coroutine_call(candidate)
     return False
+
+
+def _has_coroutine_call(candidate: object) -> bool:
+    return not isinstance(candidate, type) and inspect.iscoroutinefunction(getattr(type(candidate), "__call__", None))  # noqa: B004 - the method itself is wanted
 
 
 def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value: Any) -> None:

@@ -339,9 +339,7 @@ class SyncContext:
         limit_key: str | None = None,
     ) -> bytes:
         """Call a handler by name, with bytes in and bytes out."""
-        return self.start.generic_call(
-            service, handler, arg, key, idempotency_key, headers, scope, limit_key
-        ).result()
+        return self.start.generic_call(service, handler, arg, key, idempotency_key, headers, scope, limit_key).result()
 
     def generic_send(
         self,

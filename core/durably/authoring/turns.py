@@ -1,7 +1,7 @@
 """Concurrency that replays: the tasks of one handler take turns in an order the journal fixes.
 
-Owns the waiting of handlers that run more than one task with plain asyncio, and the task factory that
-tells which tasks belong to which handler.
+Owns the waiting of handlers that run more than one task with plain asyncio.
+`durably.authoring.tasks` tells which tasks those are.
 
 Rules
 1. A durable await that is not settled waits until every task of the handler is blocked.
@@ -17,23 +17,16 @@ How it is known that all are blocked: a task is blocked when the future it waits
 that a finished task is about to wake through other futures (those of `gather`, `wait` or `shield`)
 looks blocked for a few passes of the loop; so everything has to look blocked for several passes.
 
-The task factory is installed on the app's event loop when the first handler runs there. It creates
-tasks with the factory that was there before, and only notes those that a handler makes.
-
 Source: ours, docs/concepts/concurrency.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import sys
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Generator
 from contextvars import Context as Variables
-from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from durably.authoring.current import current_attempt, in_step
 from durably.authoring.futures import DurableFuture
 from durably.authoring.replay_logging import attempt_logger
 from durably.errors import ProtocolError, SdkInternalException
@@ -43,24 +36,10 @@ if TYPE_CHECKING:
     from durably.authoring.async_driver import AsyncDriver
     from durably.authoring.contexts import Context
 
-__all__ = ["Turns", "note_tasks_of_handlers"]
+__all__ = ["Turns"]
 
 _QUIET_PASSES: Final = 5  # passes of the loop that all tasks must look blocked; see the module's text
 _BUSY_PASSES_LIMIT: Final = 1000  # passes that a task which never blocks may hold up the others
-_AS_COMPLETED_DEPTH: Final = 5  # frames between the making of a task and `as_completed`
-_AS_COMPLETED: Final = frozenset(
-    {
-        code
-        for function in (asyncio.as_completed, getattr(asyncio.as_completed, "__init__", None))
-        if (code := getattr(function, "__code__", None)) is not None
-    }
-    | {
-        method.__code__
-        for cls in (getattr(asyncio.tasks, "_AsCompletedIterator", None),)
-        if cls is not None and isinstance(method := cls.__init__, FunctionType)
-    }
-)
-"""Code of `asyncio.as_completed` in the Pythons that we support: a function, since 3.13 one that makes an iterator."""
 
 
 class Waiter:
@@ -155,9 +134,10 @@ class Turns:
             self._retire()
 
     def resume(self) -> None:
-        """Look again: input has arrived, or a step has ended. Everything was blocked, and is checked again."""
+        """Look again: input has arrived, or a step has ended."""
         if self._waiters:
-            self._quiet_passes = _QUIET_PASSES
+            if self._resting:  # all have been blocked for long enough already
+                self._quiet_passes = _QUIET_PASSES
             self._schedule()
 
     def release(self) -> None:
@@ -280,10 +260,15 @@ class Turns:
         )
 
 
+def waited_for_by(task: asyncio.Task[Any]) -> asyncio.Future[Any] | None:
+    """Give the future that `task` waits for; tasks show it to debuggers."""
+    return cast("asyncio.Future[Any] | None", getattr(task, "_fut_waiter", None))
+
+
 def _is_runnable(task: asyncio.Task[Any]) -> bool:
     if task.done():
         return False
-    waiting_for = task._fut_waiter  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore
+    waiting_for: asyncio.Future[Any] | None = waited_for_by(task)
     return waiting_for is None or waiting_for.done()
 
 
@@ -293,83 +278,3 @@ def _copy_of(signal: BaseException) -> BaseException:
     copy.args = signal.args
     copy.__dict__.update(signal.__dict__)
     return copy
-
-
-class HandlerTaskFactory:
-    """Creates tasks as before, and notes those that handlers make."""
-
-    __slots__ = ("_created", "_previous")
-
-    def __init__(self, previous: Any) -> None:
-        """Create with `previous`, or as asyncio does when there is none."""
-        self._previous = previous
-        self._created: dict[int, tuple[Any, asyncio.Future[Any]]] = {}
-
-    def __call__(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-    ) -> asyncio.Future[Any]:
-        """Create a task for `coroutine`."""
-        context = current_attempt.get()
-        if context is None or in_step.get() or context.ended is not None or context.machine.is_closed:
-            return self._create(loop, coroutine, options)
-        variables = options.get("context")
-        if variables is not None and (variables.get(current_attempt) is not context or variables.get(in_step, False)):
-            return self._create(loop, coroutine, options)
-        if self._created:
-            created = self._created.pop(id(coroutine), None)
-            if created is not None and created[0] is coroutine:
-                return created[1]
-        for other in _waits_of_as_completed(coroutine):
-            if inspect.iscoroutine(other) and other is not coroutine:
-                self._created[id(other)] = (other, self._create_noted(loop, other, options, context))
-            elif other is coroutine:
-                own = self._create_noted(loop, coroutine, options, context)
-                self._created[id(coroutine)] = (coroutine, own)
-        created = self._created.pop(id(coroutine), None)
-        return created[1] if created is not None else self._create_noted(loop, coroutine, options, context)
-
-    def _create(self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any]) -> asyncio.Future[Any]:
-        if self._previous is None:
-            return asyncio.Task(coroutine, loop=loop, **options)
-        task: asyncio.Future[Any] = self._previous(loop, coroutine, **options)
-        return task
-
-    def _create_noted(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any], context: Context
-    ) -> asyncio.Future[Any]:
-        task = self._create(loop, coroutine, options)
-        if isinstance(task, asyncio.Task) and not task.done():
-            _note(context, task)
-        return task
-
-
-def _waits_of_as_completed(coroutine: Any) -> Sequence[Any]:
-    """Give everything that `asyncio.as_completed` was given, if it is what makes a task of `coroutine`.
-
-    It goes through a set, whose order differs from attempt to attempt; the list that it was given does not.
-    """
-    frame = sys._getframe(2)  # noqa: SLF001 - nothing else tells who makes a task
-    for _ in range(_AS_COMPLETED_DEPTH):
-        if frame.f_code in _AS_COMPLETED:
-            waits = frame.f_locals.get("fs", frame.f_locals.get("aws"))
-            is_ordered = isinstance(waits, (list, tuple))
-            return waits if is_ordered and any(each is coroutine for each in waits) else ()
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return ()
-
-
-def _note(context: Context, task: asyncio.Task[Any]) -> None:
-    """Count `task` among those of the attempt."""
-    turns = context.turns
-    if turns is None:
-        turns = context.turns = Turns(context.driver, context)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    turns.add(task)
-
-
-def note_tasks_of_handlers(loop: asyncio.AbstractEventLoop) -> None:
-    """Install the task factory on `loop`, once."""
-    previous = loop.get_task_factory()
-    if type(previous) is not HandlerTaskFactory:
-        loop.set_task_factory(HandlerTaskFactory(previous))

@@ -29,7 +29,7 @@ from durably.authoring.attempt import new_context, write_error, write_result
 from durably.authoring.current import current_attempt
 from durably.authoring.drivers import Disconnected
 from durably.authoring.replay_logging import attempt_logger
-from durably.authoring.turns import note_tasks_of_handlers
+from durably.authoring.tasks import note_tasks_of_handlers
 from durably.errors import ProtocolError
 from durably.hosting.request_log import Refusal, request_log
 from durably.hosting.watchdog import watchdog_of_running_loop
@@ -222,7 +222,7 @@ class AsgiChannel:
         loop = task.get_loop()
         deadline = loop.call_later(_DRAIN_LIMIT_S, task.cancel)  # cheaper than a timeout context
         try:
-            while not self.has_ended and not self.is_lost:
+            while not (self.has_ended or self.is_lost):
                 if self._reader is None or self._reader.done():
                     await self.receive_once()
                 else:
@@ -321,7 +321,7 @@ async def _run_handler(
             raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - a handler that calls sys.exit must not take the server with it
+    except BaseException as error:
         if not channel.is_lost:
             write_error(context, error)
     finally:
