@@ -122,6 +122,8 @@ class Lockstep:
             progress = self._progress(remaining)
             if progress is Progress.READY:
                 self._take(remaining)
+            elif progress is Progress.CANCELLED and self.program.compensates:
+                return
             elif progress is Progress.CANCELLED:
                 self._start(p.Return(CANCELLED))
                 raise Ended

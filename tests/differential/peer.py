@@ -182,7 +182,7 @@ class PeerPlayer:
                         initial_interval=50 if outcome.initial_interval_ms is None else outcome.initial_interval_ms,
                         max_attempts=outcome.max_attempts,
                         max_interval=10_000,
-                        factor=2.0,
+                        factor=outcome.factor,
                     )
                 failure = PyFailure(500, outcome.message)
                 _do(
@@ -192,6 +192,9 @@ class PeerPlayer:
                     outcome.attempt_duration_ms,
                     config,
                 )
+
+    def end(self) -> None:
+        _do(self.vm.sys_end)
 
     def fail(self, message: str, delay_ms: int | None) -> None:
         self.vm.notify_error(message, None, delay_ms)

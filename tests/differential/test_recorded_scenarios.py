@@ -96,6 +96,15 @@ SCENARIOS: dict[str, p.Program] = {
         later=frozenset({2, 4, 5}),
         signals=((3, 1, None),),
     ),
+    "cancelled twice, compensating each time": p.Program(
+        (
+            p.Call(), p.Await(0), p.Await(1), p.Run("undo"), p.Await(2), p.Call(), p.Await(4), p.Sleep(), p.Await(5),
+            p.Return(),
+        ),
+        later=frozenset({2, 5}),
+        signals=((1, 1, None), (4, 1, None)),
+        compensates=True,
+    ),
     "cancelled before a child is known": p.Program(
         (p.Call(), p.Call(), p.Await(1), p.Return()), later=frozenset({1, 2, 3, 4}), signals=((2, 1, None),)
     ),

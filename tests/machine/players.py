@@ -41,6 +41,7 @@ class Player(Protocol):
     def is_completed(self, handle: Handle) -> bool: ...
     def take(self, handle: Handle) -> Result: ...
     def propose(self, handle: Handle, outcome: bytes | Failure | p.Transient) -> None: ...
+    def end(self) -> None: ...
     def fail(self, message: str, delay_ms: int | None) -> None: ...
 
 
@@ -196,6 +197,12 @@ class OurPlayer:
         except ProtocolError as error:
             raise Refused from error
 
+    def end(self) -> None:
+        try:
+            self.machine.sys_end()
+        except ProtocolError as error:
+            raise Refused from error
+
     def fail(self, message: str, delay_ms: int | None) -> None:
         self.machine.fail(message=message, next_retry_delay_ms=delay_ms)
 
@@ -206,6 +213,7 @@ def policy_of(outcome: p.Transient) -> RunRetryPolicy:
         return RunRetryPolicy.infinite()
     return RunRetryPolicy(
         initial_interval_ms=50 if outcome.initial_interval_ms is None else outcome.initial_interval_ms,
+        factor=outcome.factor,
         max_interval_ms=10_000,
         max_attempts=outcome.max_attempts,
     )

@@ -15,6 +15,7 @@ class Transient:
 
     message: str = "flaky"
     initial_interval_ms: int | None = None
+    factor: float = 2.0
     max_attempts: int | None = None
     attempt_duration_ms: int = 0
 
@@ -185,6 +186,8 @@ class Program:
         failing: Completion ids of calls, promises and attached invocations that end with a failure.
         signals: Signals by the number of commands after which they arrive: index or name, and result.
         proposals_reversed: Whether steps that execute at once finish in the reverse order.
+        compensates: Whether it goes on after a cancellation, instead of failing with it.
+        start_fields: Further fields of Start.
     """
 
     steps: tuple[Step, ...]
@@ -194,6 +197,7 @@ class Program:
     failing: frozenset[int] = frozenset()
     signals: tuple[tuple[int, int | str, bytes | Failure | None], ...] = ()
     proposals_reversed: bool = False
+    compensates: bool = False
     start_fields: dict[str, object] = field(default_factory=dict[str, object], hash=False)
 
 
@@ -284,7 +288,8 @@ def programs(draw: st.DrawFn, max_steps: int = 10) -> Program:
                     max_size=3,
                 )
             )
-            + draw(st.sampled_from([[], [], [(3, 1, None)]]))
+            + draw(st.sampled_from([[], [], [(3, 1, None)], [(2, 1, None), (4, 1, None)]]))
         ),
+        compensates=draw(st.booleans()),
         proposals_reversed=draw(st.booleans()),
     )

@@ -58,6 +58,7 @@ class Attempt:
         "_decoder",
         "_executing_runs",
         "_first_entry",
+        "_further_cancellations",
         "_implicit_cancellation",
         "_input_closed",
         "_locate",
@@ -123,6 +124,8 @@ class Attempt:
         self._proposed_runs: dict[int, bytes | Failure] = {}
         # Invocation id of each child by the handle that brings it, in creation order; None while unknown.
         self._children: dict[int, str | None] = {}
+        # Cancellations that came while another one waited for the id of a child.
+        self._further_cancellations = 0
 
     # ---- what is known
 

@@ -14,7 +14,7 @@ one has won in another attempt.
 
 Implicit cancellation: a cancellation is delivered once per signal. Before that, each tracked child is
 cancelled, in the order in which it was created; a child whose invocation id is not known yet is
-awaited first, alone and without listening to further cancellations.
+awaited first, alone and without listening to further cancellations; those are delivered afterwards.
 
 Source: service protocol, SuspensionMessage, AwaitingOnMessage, built-in signal CANCEL.
 """
@@ -210,7 +210,10 @@ class Awaiting(Runs, Signals):
         children.clear()
         for invocation_id in ids:
             self.sys_cancel(invocation_id)
-        del self._ready[CANCEL]
+        if self._further_cancellations:
+            self._further_cancellations -= 1  # CANCEL stays ready for the next await
+        else:
+            del self._ready[CANCEL]
         return Progress.CANCELLED
 
     def _await_child(self, handle: int) -> str | Progress:
@@ -220,6 +223,8 @@ class Awaiting(Runs, Signals):
             if not self._queue:
                 return self._blocked(handle, (handle,), with_cancel=False)
             received, result = self._queue.popleft()
+            if received == CANCEL:
+                self._further_cancellations += 1
             ready[received] = result
         invocation_id = ready[handle]
         if not isinstance(invocation_id, str):
