@@ -14,7 +14,7 @@ from tests.conformance.suite.registry import SCENARIOS, Scenario
 
 UPSTREAM_SCENARIOS = 60
 UPSTREAM_GROUPS = 19
-OWN_GROUPS = {"ServiceCrash"}
+OWN_GROUPS = {"Deployment", "ServiceCrash"}
 # What `restate-sdk` is known to get wrong, and the scenarios that show it; see the calibration in `services/peer.py`.
 REFERENCE_DEFECTS = {
     "SleepWithFailures.sleepAndTerminateServiceEndpoint": "a process with an open invocation does not stop on SIGTERM",

@@ -10,6 +10,7 @@ from tests.conformance.suite.stages import Stage
 
 __all__: list[str] = []
 
+METADATA_SINCE = 6  # the protocol version; before it the attempt fails
 METADATA = {"key1": "value1", "key2": "value2"}
 
 
@@ -17,6 +18,9 @@ def _fails(stage: Stage, handler: str, text: str, metadata: dict[str, str] | Non
     argument: dict[str, Any] = {"errorMessage": text}
     if metadata is not None:
         argument["metadata"] = metadata
+    if metadata is not None and stage.column.setting.protocol_version < METADATA_SINCE:
+        stage.is_unsupported(stage.ingress.send("Failing", stage.key(), "terminallyFailingCall", argument=argument))
+        return
     try:
         result = stage.ingress.call("Failing", stage.key(), handler, argument=argument)
     except InvocationFailedError as failure:

@@ -13,7 +13,7 @@ __all__: list[str] = []
 
 LIMIT = 2
 CALLS = 4
-UNSUPPORTED_FEATURE = 573
+SCOPES_SINCE = 7
 
 
 @scenario("ServiceToServiceScopeConcurrency.scopeAndLimitKeyArePropagatedOnServiceToServiceCalls", seconds=90)
@@ -30,10 +30,10 @@ def scope_and_limit_key_are_propagated(stage: Stage) -> None:
         }
         for key in keys
     ]
-    if stage.column.setting.speaks_v7:
+    if stage.column.setting.protocol_version >= SCOPES_SINCE:
         _limit_holds(stage, run, keys, calls)
     else:
-        _attempt_fails(stage, calls)
+        stage.is_unsupported(stage.ingress.send("Proxy", "manyCalls", argument=calls))
 
 
 def _limit_holds(stage: Stage, run: str, keys: list[str], calls: list[dict[str, Any]]) -> None:
@@ -93,19 +93,3 @@ def _running(stage: Stage, run: str) -> int:
 
 def _blocked(stage: Stage, keys: set[str]) -> str | None:
     return next((key for key in sorted(keys) if stage.ingress.call("Blocker", key, "getAwakeable")), None)
-
-
-def _attempt_fails(stage: Stage, calls: list[dict[str, Any]]) -> None:
-    submission = stage.ingress.send("Proxy", "manyCalls", argument=calls)
-    columns = "last_failure, last_failure_error_code"
-    try:
-        rows = stage.poll(
-            lambda: stage.admin.query(
-                f"select {columns} from sys_invocation where id = '{submission.invocation_id}'"
-                " and last_failure is not null"
-            ),
-            what="the attempt failed",
-        )
-        assert str(UNSUPPORTED_FEATURE) in str(rows[0]), rows
-    finally:
-        stage.admin.end(submission.invocation_id, "kill")

@@ -4,13 +4,16 @@ Owns the reading of the process's environment:
 
     DURABLY_CONFORMANCE_HANDLERS   `async` (default) or `sync`
     E2E_REQUEST_SIGNING            the public key that requests must be signed for; unset accepts unsigned ones
+    DURABLY_CONFORMANCE_MAX_PROTOCOL  the newest protocol version to offer; unset offers what the package can do
     SERVICES                       names of the services to bind, separated by commas; unset binds all
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tests.conformance.services.peer import restate
@@ -35,7 +38,35 @@ def _identity_keys() -> list[str] | None:
 
 def asgi() -> Any:
     """Make the ASGI application."""
-    return restate.app(_bound(), identity_keys=_identity_keys())
+    application: Any = restate.app(_bound(), identity_keys=_identity_keys())
+    newest = os.environ.get("DURABLY_CONFORMANCE_MAX_PROTOCOL")
+    return application if newest != "5" else _offering(application, int(newest))
+
+
+def _offering(application: Any, newest: int) -> Any:
+    """Wrap an application so that its discovery offers no version after `newest`."""
+
+    async def offering(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/discover"):
+            await application(scope, receive, send)
+            return
+        held: list[Any] = []
+
+        async def rewrite(event: Any) -> None:
+            held.append(event)
+            if event["type"] != "http.response.body" or event.get("more_body", False):
+                return
+            start = held[0]
+            body = b"".join(each.get("body", b"") for each in held[1:])
+            if start["status"] == 200:
+                body = json.dumps(json.loads(body) | {"maxProtocolVersion": newest}).encode()
+            headers = [(name, value) for name, value in start["headers"] if bytes(name).lower() != b"content-length"]
+            await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        await application(scope, receive, rewrite)
+
+    return offering
 
 
 def wsgi() -> Any:

@@ -177,6 +177,11 @@ class Admin(_Http):
         rows: list[dict[str, Any]] = _result(answer)["rows"]
         return rows
 
+    def deployment(self, deployment_id: str) -> dict[str, Any]:
+        """Give what is registered under an id."""
+        registered: dict[str, Any] = _result(self.request("GET", f"/deployments/{deployment_id}"))
+        return registered
+
     def end(self, invocation_id: str, how: str) -> int:
         """`cancel` or `kill` an invocation; give the status: 404 and 409 mean that it was over already."""
         answer = self.request("PATCH", f"/invocations/{invocation_id}/{how}")

@@ -39,6 +39,7 @@ class Setting(enum.Enum):
     """A configuration of the Restate server."""
 
     DEFAULT = "default"
+    V5 = "v5"
     SUSPENDING = "suspending"
     V7 = "v7"
     V7_SUSPENDING = "v7-suspending"
@@ -52,9 +53,15 @@ class Setting(enum.Enum):
         return _ENVIRONMENTS[self]
 
     @property
-    def speaks_v7(self) -> bool:
-        """Whether the server negotiates protocol version 7, and so knows scopes."""
-        return self in (Setting.V7, Setting.V7_SUSPENDING)
+    def protocol_version(self) -> int:
+        """The version of the service protocol that is negotiated."""
+        match self:
+            case Setting.V5:
+                return 5
+            case Setting.V7 | Setting.V7_SUSPENDING:
+                return 7
+            case _:
+                return 6
 
     @property
     def suspends_at_once(self) -> bool:
@@ -71,6 +78,7 @@ _V7: Final = {
 _LAZY_STATE: Final = {"RESTATE_WORKER__INVOKER__DISABLE_EAGER_STATE": "true"}
 _ENVIRONMENTS: Final[Mapping[Setting, Mapping[str, str]]] = {
     Setting.DEFAULT: {},
+    Setting.V5: {},
     Setting.SUSPENDING: _SUSPENDING,
     Setting.V7: _V7,
     Setting.V7_SUSPENDING: _V7 | _SUSPENDING,
@@ -124,6 +132,7 @@ def _columns() -> list[Column]:
     ]
     state = frozenset({"State", "Combinators", "UserErrors"})
     partial = [
+        (Setting.V5, frozenset[str]()),
         (Setting.V7_SUSPENDING, frozenset[str]()),
         (Setting.LAZY_STATE, state),
         (Setting.LAZY_STATE_SUSPENDING, state),

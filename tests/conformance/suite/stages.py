@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from durably.testing.server import RestateServer, find_server
-from tests.conformance.suite.clients import Admin, Deadline, Ingress, InvocationFailedError
+from tests.conformance.suite.clients import Admin, Deadline, Ingress, InvocationFailedError, Submission
 from tests.conformance.suite.columns import Column
 from tests.conformance.suite.processes import ServiceProcess
 
@@ -22,6 +22,7 @@ __all__ = ["Pair", "Stage"]
 
 ResultT = TypeVar("ResultT")
 POLL_SECONDS = 0.1
+UNSUPPORTED_FEATURE = "573"
 
 
 class Pair:
@@ -51,7 +52,8 @@ class Pair:
             binary=find_server(Path(__file__)),
             directory=directory,
         )
-        self.service = ServiceProcess(column, directory, environment)
+        version = {"DURABLY_CONFORMANCE_MAX_PROTOCOL": str(column.setting.protocol_version)}
+        self.service = ServiceProcess(column, directory, {**version, **(environment or {})})
         self.deployment: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -136,6 +138,17 @@ class Stage:
             except TimeoutError as timeout:
                 raise AssertionError(f"{timeout}. Waiting until {what}; at last {last}") from timeout
             time.sleep(min(POLL_SECONDS, left))
+
+    def is_unsupported(self, submission: Submission) -> None:
+        """Require that an invocation's attempts fail because the protocol version lacks a feature; then kill it."""
+        failure = f"select last_failure from sys_invocation where id = '{submission.invocation_id}'"
+        try:
+            rows = self.poll(
+                lambda: self.admin.query(f"{failure} and last_failure is not null"), what="an attempt has failed"
+            )
+            assert UNSUPPORTED_FEATURE in rows[0]["last_failure"], rows
+        finally:
+            self.admin.end(submission.invocation_id, "kill")
 
     def elapsed_since(self, begun: float) -> float:
         """Give the seconds since a `time.monotonic()`."""
