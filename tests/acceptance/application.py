@@ -99,7 +99,7 @@ def plain_waits(ctx: durably.SyncContext) -> str:
 @plain.handler("acts")
 def plain_acts(ctx: durably.SyncContext) -> None:
     """Sit, in a thread, in a durable step that looks at nothing."""
-    ctx.run_typed("act", time.sleep, seconds_of_patience())
+    ctx.run_typed("act", lambda: time.sleep(seconds_of_patience()))
 
 
 @plain.handler("place")

@@ -21,9 +21,17 @@ READ_BYTES: Final = 1024 * 1024
 
 
 class Peer(ABC):
-    """What both clients share: a socket, and an answer that comes in piece by piece."""
+    """What both clients share: a socket, and an answer that comes in piece by piece.
 
-    def __init__(self, port: int) -> None:
+    Attributes:
+        sent: Bytes that went out on the connection.
+        received: Bytes that came in on it.
+        sent_limit: Cut the connection after that many bytes out; None never.
+        received_limit: Cut it after that many bytes in; None never.
+        cuts_hard: Whether a cut is a TCP reset, or else an orderly close.
+    """
+
+    def __init__(self, port: int, *, sent_limit: int | None, received_limit: int | None, cuts_hard: bool) -> None:
         """Connect."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -32,6 +40,11 @@ class Peer(ABC):
         self.body = bytearray()
         self.has_ended = False
         self.was_cut = False
+        self.sent = 0
+        self.received = 0
+        self.sent_limit = sent_limit
+        self.received_limit = received_limit
+        self.cuts_hard = cuts_hard
 
     def until(self, condition: Callable[[], bool], timeout_s: float = 5) -> float:
         """Read until `condition` holds; gives the seconds that took.
@@ -72,24 +85,52 @@ class Peer(ABC):
         self.socket.close()
 
     def _read(self, timeout_s: float) -> bytes:
+        size = READ_BYTES if self.received_limit is None else self.received_limit - self.received
+        if self.was_cut or size <= 0:
+            self._cut()
+            return b""
         self.socket.settimeout(timeout_s)
         try:
-            data = self.socket.recv(READ_BYTES)
+            data = self.socket.recv(size)
         except ConnectionResetError:
             data = b""
         except TimeoutError:
             return b""
         if not data:
             self.was_cut = True
+        self.received += len(data)
         return data
+
+    def _write(self, data: bytes) -> None:
+        if self.was_cut:
+            return
+        room = len(data) if self.sent_limit is None else max(0, self.sent_limit - self.sent)
+        self.socket.settimeout(10)
+        try:
+            self.socket.sendall(data[:room])
+        except (BrokenPipeError, ConnectionResetError):
+            self.was_cut = True
+        self.sent += len(data[:room])
+        if room < len(data):
+            self._cut()
+
+    def _cut(self) -> None:
+        if not self.was_cut:
+            self.was_cut = True
+            if self.cuts_hard:
+                self.abort()
+            else:
+                self.close()
 
 
 class H2Peer(Peer):
     """One stream on an HTTP/2 connection of its own, with prior knowledge."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, *, sent_limit: int | None = None, received_limit: int | None = None, cuts_hard: bool = False
+    ) -> None:
         """Connect and exchange settings."""
-        super().__init__(port)
+        super().__init__(port, sent_limit=sent_limit, received_limit=received_limit, cuts_hard=cuts_hard)
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.connection.initiate_connection()
         self.connection.increment_flow_control_window(1 << 30)
@@ -154,21 +195,18 @@ class H2Peer(Peer):
 
     def _flush(self) -> None:
         data = self.connection.data_to_send()
-        if not data:
-            return
-        self.socket.settimeout(10)
-        try:
-            self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            self.was_cut = True
+        if data:
+            self._write(data)
 
 
 class H1Peer(Peer):
     """One request at a time on an HTTP/1.1 connection, its body chunked."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, *, sent_limit: int | None = None, received_limit: int | None = None, cuts_hard: bool = False
+    ) -> None:
         """Connect."""
-        super().__init__(port)
+        super().__init__(port, sent_limit=sent_limit, received_limit=received_limit, cuts_hard=cuts_hard)
         self.connection = h11.Connection(h11.CLIENT)
 
     def open(
@@ -191,7 +229,7 @@ class H1Peer(Peer):
     def pump(self, timeout_s: float) -> None:
         """Read what is there, or wait for something."""
         data = self._read(timeout_s)
-        if not data and not self.was_cut:
+        if not data:
             return
         self.connection.receive_data(data)
         while True:
@@ -208,9 +246,4 @@ class H1Peer(Peer):
                     return
 
     def _send(self, event: Any) -> None:
-        data = self.connection.send(event)
-        self.socket.settimeout(10)
-        try:
-            self.socket.sendall(data or b"")
-        except (BrokenPipeError, ConnectionResetError):
-            self.was_cut = True
+        self._write(self.connection.send(event) or b"")

@@ -18,7 +18,7 @@ import psutil
 from durably.testing.ports import free_port
 
 HERE: Final = Path(__file__).parent
-BOUND_S: Final = 3  # how long each server is told to wait for open streams when it stops
+BOUND_S: Final = 1  # how long each server is told to wait for open streams when it stops
 
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "hypercorn": ("-m", "hypercorn", "application:app", "-b", "127.0.0.1:{port}", "-c", "{config}"),
