@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from durably.authoring.current import in_step
 from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
-from durably.authoring.runs import is_coroutine_action, propose_failure, propose_value, run_handle
+from durably.authoring.runs import is_coroutine_action, propose_failure
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -46,17 +47,17 @@ _READY, _WAIT, _EXECUTE_RUN = Progress.READY, Progress.WAIT, Progress.EXECUTE_RU
 class StepMachine:
     """Stands in for the machine while the only task executes a step: steps must not use the context."""
 
-    __slots__ = ("_context", "_step")
+    __slots__ = ("_context", "step")
 
-    def __init__(self, step: str, context: Context) -> None:
-        """Remember which step runs."""
-        self._step = step
+    def __init__(self, context: Context) -> None:
+        """Stand in for `context`'s machine; `step` is the name of the step that runs."""
         self._context = context
+        self.step = ""
 
     def __getattr__(self, name: str) -> Any:
         """Refuse."""
         raise UsageError(
-            f"{self._context.describe()}: the action of step {self._step!r} used the handler's context.",
+            f"{self._context.describe()}: the action of step {self.step!r} used the handler's context.",
             hint="Use the context before or after the step, and pass values into the action.",
         )
 
@@ -76,6 +77,7 @@ class AsyncDriver:
         "_is_in_step",
         "_machine",
         "_run_tasks",
+        "_step_machine",
         "aborting",
         "cancelled",
         "channel",
@@ -94,6 +96,7 @@ class AsyncDriver:
         self.step_cancelled = False
         self.cancelled = False
         self._is_in_step = False
+        self._step_machine: StepMachine | None = None
         self.runs: dict[int, RunFuture[Any]] = {}
         self._run_tasks: set[asyncio.Task[None]] | None = None
         channel.on_input = self._on_input
@@ -111,34 +114,51 @@ class AsyncDriver:
 
     # The only task
 
-    def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
-        """Wait in the only task until `future` is settled."""
+    def wait_for_one(self, future: DurableFuture[Any], progress: Progress) -> Generator[Any, Any, None]:
+        """Wait in the only task for a future with a notification of its own."""
+        context, machine, handle = self._context, self._machine, future.handle
+        while True:
+            if progress is _WAIT:
+                yield from self.channel.exchange().__await__()
+            elif progress is _EXECUTE_RUN:
+                run = self.runs.pop(machine.run_to_execute)
+                yield from self._execute_here(run)
+            elif progress is _READY:
+                future.settle(machine)
+                if context.to_decode:
+                    yield from self.decode_pending().__await__()
+                return
+            else:
+                raise self.signal_of(progress)
+            if context.ended is not None:
+                raise context.end(context.ended)
+            try:
+                progress = machine.await_one(handle)
+            except ProtocolError as error:
+                raise context.broken(error) from error
+
+    def wait(self, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+        """Wait in the only task until `future`, which is made of others, is settled."""
         context, machine = self._context, self._machine
         while True:
             if context.ended is not None:
                 raise context.end(context.ended)
             if context.to_decode:
                 yield from self.decode_pending().__await__()
-            if progress is None:
-                if future.poll():
-                    return
-                if context.to_decode:
-                    continue
-                try:
-                    progress = machine.progress(future.pending_tree())
-                except ProtocolError as error:
-                    raise context.broken(error) from error
+            if future.poll():
+                return
+            if context.to_decode:
+                continue
+            try:
+                progress = machine.progress(future.pending_tree())
+            except ProtocolError as error:
+                raise context.broken(error) from error
             if progress is _WAIT:
                 yield from self.channel.exchange().__await__()
             elif progress is _EXECUTE_RUN:
-                run = self.runs.pop(machine.run_to_execute)
-                if run is future:
-                    yield from self._execute_here(run)
-                else:
-                    self.start_run(run)
+                self.start_run(self.runs.pop(machine.run_to_execute))
             elif progress is not _READY:
                 raise self.signal_of(progress)
-            progress = None
 
     def signal_of(self, progress: Progress) -> BaseException:
         """Give what CANCELLED or SUSPENDED raise in the handler."""
@@ -166,18 +186,22 @@ class AsyncDriver:
 
     def _execute_here(self, run: RunFuture[Any]) -> Generator[Any, Any, None]:
         """Execute the step in the task that waits for it."""
-        context, machine = self._context, self._machine
+        context, machine, action = self._context, self._machine, run.action
+        step_machine = self._step_machine
+        if step_machine is None:
+            step_machine = self._step_machine = StepMachine(context)
+        step_machine.step = run.name
+        context.machine = cast("Machine", step_machine)
         self._is_in_step = True
-        context.machine = StepMachine(run.name, context)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
         token = in_step.set(True)
         started_s = time.monotonic()
-        value: Any
         try:
-            if is_coroutine_action(run.action):
-                coroutine: Coroutine[Any, Any, Any] = run.action(*run.arguments, **run.keywords)
-                value = yield from coroutine.__await__()
+            if is_coroutine_action(action):
+                coroutine: Coroutine[Any, Any, Any] = action(*run.arguments, **run.keywords)
             else:
-                value = yield from self._in_thread(run).__await__()
+                coroutine = self._in_thread(run)
+            value = yield from coroutine.__await__()
+            payload = run.serialize(value)
         except SdkInternalBaseException:
             raise
         except Exception as error:
@@ -187,10 +211,7 @@ class AsyncDriver:
                 raise
             self._propose_cancelled(run)
         else:
-            try:
-                propose_value(machine, run, context, value)
-            except ProtocolError as error:
-                raise context.broken(error) from error
+            self._propose_value(run, payload)
         finally:
             self._is_in_step = False
             context.machine = machine
@@ -199,8 +220,15 @@ class AsyncDriver:
             self.step_cancelled = False
             self.main.uncancel()
             raise InvocationCancelledError
-        if machine.is_closed:
-            raise context.end(SdkInternalException(f"Step {run.name!r} failed; the runtime retries the attempt."))
+
+    def _propose_value(self, run: RunFuture[Any], payload: bytes) -> None:
+        context = self._context
+        try:
+            self._machine.propose_run_success(
+                run.step, payload if context.codec is None else context.codec.encode(payload)
+            )
+        except ProtocolError as error:
+            raise context.broken(error) from error
 
     def _propose_failure(self, run: RunFuture[Any], error: BaseException, started_s: float) -> None:
         duration_ms = int((time.monotonic() - started_s) * 1000)
@@ -208,11 +236,13 @@ class AsyncDriver:
             propose_failure(self._machine, run, self._context, error, duration_ms=duration_ms)
         except ProtocolError as broken:
             raise self._context.broken(broken) from broken
+        if self._machine.is_closed:
+            raise self._context.end(SdkInternalException(f"Step {run.name!r} failed; the runtime retries the attempt."))
 
     def _propose_cancelled(self, run: RunFuture[Any]) -> None:
         """Record that the step was aborted, so that whoever waits for it again learns the same on replay."""
         cancelled = InvocationCancelledError()
-        self._machine.propose_run_failure(run_handle(run), Failure(cancelled.status_code, cancelled.message))
+        self._machine.propose_run_failure(run.step, Failure(cancelled.status_code, cancelled.message))
 
     async def _in_thread(self, run: RunFuture[Any]) -> Any:
         """Execute a plain function in a thread; wait for what it gives if that is awaitable."""
@@ -232,25 +262,25 @@ class AsyncDriver:
         self.channel.read_ahead()
 
     async def _execute_aside(self, run: RunFuture[Any]) -> None:
-        context, machine = self._context, self._machine
+        context = self._context
         started_s = time.monotonic()
         try:
             if is_coroutine_action(run.action):
                 value = await run.action(*run.arguments, **run.keywords)
             else:
                 value = await self._in_thread(run)
+            payload = run.serialize(value)
         except asyncio.CancelledError:
             if not self.cancelled or context.ended is not None:
                 raise
             self._propose_cancelled(run)
         except Exception as error:
             if context.ended is None:
-                self._propose_failure(run, error, started_s)
+                with suppress(SdkInternalException):  # whoever waits is woken, and raises it
+                    self._propose_failure(run, error, started_s)
         else:
             if context.ended is None:
-                propose_value(machine, run, context, value)
-        if context.ended is None and machine.is_closed:
-            context.end(SdkInternalException(f"Step {run.name!r} failed; the runtime retries the attempt."))
+                self._propose_value(run, payload)
         self.channel.wake()
         if context.turns is not None:
             context.turns.resume()

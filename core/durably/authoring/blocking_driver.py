@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from durably.authoring.async_driver import StepMachine
 from durably.authoring.codec import decode_blocking
@@ -54,7 +54,7 @@ class BlockingDriver:
         self._done: deque[Callable[[], None]] = deque()
         self._executing = 0
 
-    def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
+    def wait_for_one(self, future: DurableFuture[Any], progress: Progress) -> Generator[Any, Any, None]:
         """Refuse: there is no event loop.
 
         Raises:
@@ -64,6 +64,14 @@ class BlockingDriver:
             f"{self._context.describe()}: a durable future was awaited in a def handler.",
             hint="Call its result() instead, or make the handler async def.",
         )
+
+    def wait(self, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+        """Refuse: there is no event loop.
+
+        Raises:
+            UsageError: Always.
+        """
+        return self.wait_for_one(future, Progress.WAIT)
 
     def wait_blocking(self, future: DurableFuture[Any]) -> None:
         """Block until `future` is settled."""
@@ -129,7 +137,9 @@ class BlockingDriver:
         output = machine.data_to_send()
         if output:
             self._io.send(output)
-        context.machine = StepMachine(run.name, context)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        step_machine = StepMachine(context)
+        step_machine.step = run.name
+        context.machine = cast("Machine", step_machine)
         token = in_step.set(True)
         try:
             propose = _execute(run)

@@ -92,7 +92,7 @@ def await_composite(future: DurableFuture[T]) -> Generator[Any, Any, T]:
     if not future.poll():
         context = future.context
         if context.turns is None:
-            yield from context.driver.wait(future, None)
+            yield from context.driver.wait(future)
         else:
             yield from context.turns.wait(future)
     if future.failed:

@@ -29,13 +29,17 @@ class Driver(Protocol):
 
     runs: dict[int, RunFuture[Any]]
 
-    def wait(self, future: DurableFuture[Any], progress: Progress | None) -> Generator[Any, Any, None]:
-        """Wait until `future` is settled, in the only task of an `async def` handler.
+    def wait_for_one(self, future: DurableFuture[Any], progress: Progress) -> Generator[Any, Any, None]:
+        """Wait for a future with a notification of its own, in the only task of an `async def` handler.
 
         Args:
             future: What is waited for.
-            progress: What the machine has just answered for it, or None to ask.
+            progress: What the machine has just answered for it.
         """
+        ...
+
+    def wait(self, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+        """Wait for a future that is made of others, in the only task of an `async def` handler."""
         ...
 
     def wait_blocking(self, future: DurableFuture[Any]) -> None:

@@ -92,12 +92,10 @@ class DurableFuture(Generic[T]):
                     progress = context.machine.await_one(self._handle)
                 except ProtocolError as error:
                     raise context.broken(error) from error
-                if progress is _READY:
+                if progress is _READY and context.codec is None:
                     self.settle(context.machine)
-                    if self._state is _PENDING:  # a journal value codec has to see it first
-                        yield from context.driver.wait(self, None)
                 else:
-                    yield from context.driver.wait(self, progress)
+                    yield from context.driver.wait_for_one(self, progress)
             else:
                 yield from context.turns.wait(self)
         if self._state is _VALUE:
@@ -259,6 +257,8 @@ class RunFuture(DurableFuture[T]):
 
     __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize")
 
+    _handle: int
+
     def __init__(
         self,
         context: Operations,
@@ -283,6 +283,11 @@ class RunFuture(DurableFuture[T]):
         self.keywords = keywords
         self.policy = policy
         self.cause: BaseException | None = None
+
+    @property
+    def step(self) -> int:
+        """The completion id of the step."""
+        return self._handle
 
     def error_of(self, failure: Failure) -> TerminalError:
         """Give a step failure, caused by what the action raised when that happened in this attempt."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from durably.authoring.failures import failure_of
 from durably.errors import RetryableError, TerminalError, UsageError
@@ -114,6 +114,8 @@ def _milliseconds(delta: timedelta | None, default_ms: int) -> int:
 
 def is_coroutine_action(action: Callable[..., Any]) -> bool:
     """Tell whether calling `action` gives a coroutine, looking through methods and callable objects."""
+    if type(action) is FunctionType:  # nearly always
+        return bool(action.__code__.co_flags & _COROUTINE_FLAG)
     candidate: Any = action
     for _ in range(_WRAPPERS_LIMIT):
         if type(candidate) is FunctionType:
@@ -141,7 +143,7 @@ def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value
         propose_failure(machine, run, context, error, duration_ms=0)
         return
     codec = context.codec
-    machine.propose_run_success(run_handle(run), payload if codec is None else codec.encode(payload))
+    machine.propose_run_success(run.step, payload if codec is None else codec.encode(payload))
 
 
 def propose_failure(
@@ -155,12 +157,12 @@ def propose_failure(
     if isinstance(outcome, TerminalError):
         run.cause = error
         metadata = tuple((outcome.metadata or {}).items())
-        machine.propose_run_failure(run_handle(run), Failure(outcome.status_code, outcome.message, metadata))
+        machine.propose_run_failure(run.step, Failure(outcome.status_code, outcome.message, metadata))
         return
     retryable = outcome if isinstance(outcome, RetryableError) else None
     delay = None if retryable is None else retryable.retry_after
     if machine.propose_run_error(
-        run_handle(run),
+        run.step,
         code=500 if retryable is None else retryable.status_code,
         message=describe(error) if retryable is None else retryable.message,
         stacktrace="".join(traceback.format_exception(error)),
@@ -179,8 +181,3 @@ def describe(error: BaseException) -> str:
         text = f"<its text could not be had: {type(broken).__name__}>"
     name = type(error).__name__
     return f"{name}: {text}"[:_MAX_MESSAGE_CHARS] if text else name
-
-
-def run_handle(run: RunFuture[Any]) -> int:
-    """Give the completion id of the step."""
-    return cast("int", run.pending_tree())

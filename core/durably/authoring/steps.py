@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from random import Random
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
 from durably.authoring.futures import DurableFuture, RestateDurableSleepFuture, RunFuture
@@ -79,7 +79,7 @@ class Steps(Operations):
             options = RunOptions(
                 serde=serde, type_hint=type_hint, max_attempts=max_attempts, max_duration=max_retry_duration
             )
-        return self._run(name, action, options, args or (), {})
+        return cast("DurableFuture[T]", self.run_typed(name, action, options, *(args or ())))
 
     @overload
     def run_typed(
@@ -128,16 +128,6 @@ class Steps(Operations):
 
         Source: service protocol, RunCommand, ProposeRunCompletion and the run completion.
         """
-        return self._run(name, action, options, args, kwargs)
-
-    def _run(
-        self,
-        name: str,
-        action: Callable[..., Any],
-        options: RunOptions[Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> DurableFuture[Any]:
         if options is DEFAULT_RUN_OPTIONS:
             serde = return_serde(action)
             policy = INFINITE
@@ -193,7 +183,7 @@ class Steps(Operations):
 
     def time(self) -> DurableFuture[float]:
         """Give the time, in seconds since the epoch, as it was when first asked for here."""
-        return self._run("timestamp", _read_clock, DEFAULT_RUN_OPTIONS, (), {})
+        return self.run_typed("timestamp", _read_clock)
 
 
 async def _read_clock() -> float:

@@ -116,7 +116,9 @@ class AsgiChannel:
         Raises:
             ProtocolError: The peer broke the protocol; the machine holds the answer.
         """
-        event = await self._receive()
+        self._take(await self._receive())
+
+    def _take(self, event: Event) -> None:
         if event["type"] == "http.disconnect":
             self.is_lost = True
             return
@@ -133,18 +135,22 @@ class AsgiChannel:
         """Flush, then return once the machine received input, or `wake` was called."""
         self._is_inside = True
         try:
-            if not self._is_sending:
-                await self.flush()
             if self._reader is None and not self.has_ended:
-                await self.receive_once()
-            elif not self._arrived:
-                self._watch()
-                waiting = self._waiting = asyncio.get_running_loop().create_future()
-                await waiting
+                # Nobody else reads or writes.
+                data = self._machine.data_to_send()
+                if data:
+                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
+                self._take(await self._receive())
+            else:
+                await self.flush()
+                if not self._arrived:
+                    self._watch()
+                    waiting = self._waiting = asyncio.get_running_loop().create_future()
+                    await waiting
+                self._arrived = False
+                self._waiting = None
         finally:
             self._is_inside = False
-            self._arrived = False
-            self._waiting = None
         if self.is_lost:
             raise Disconnected
 
@@ -215,14 +221,18 @@ class AsgiChannel:
         if not self.is_lost:
             await self._send(_LAST_CHUNK)
 
+    @property
+    def _is_open(self) -> bool:
+        return not self.has_ended and not self.is_lost
+
     async def _drain(self, task: asyncio.Task[Any]) -> None:
         """Read the request away until it ends, for a bounded time."""
-        if self.has_ended or self.is_lost:
+        if not self._is_open:
             return
         loop = task.get_loop()
         deadline = loop.call_later(_DRAIN_LIMIT_S, task.cancel)  # cheaper than a timeout context
         try:
-            while not (self.has_ended or self.is_lost):
+            while self._is_open:
                 if self._reader is None or self._reader.done():
                     await self.receive_once()
                 else:
