@@ -7,12 +7,14 @@ import gc
 import json
 import signal
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from durably.errors import ConfigurationError
+from durably.hosting import watchdog
 from durably.hosting.asgi import AsgiApp
 from durably.hosting.options import HostingOptions
 from durably.protocol.messages import MessageType
@@ -308,3 +310,38 @@ async def _until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - handlers in threads set no event
             await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def impatient_watchdog():
+    """Report after 30 ms; afterwards as always."""
+    yield timedelta(seconds=0.03)
+    watchdog.set_threshold(watchdog.DEFAULT_THRESHOLD)
+
+
+@pytest.mark.parametrize("service", ["Greeter", "Plain"])
+async def test_only_handlers_on_the_loop_are_reported_for_blocking(
+    service: str, impatient_watchdog: timedelta, caplog: pytest.LogCaptureFixture
+):
+    """An async handler that blocks is named with its invocation and stack; a plain one may block."""
+
+    def block_the_loop() -> None:
+        time.sleep(0.08)
+
+    greeter = Greeter(hook=block_the_loop)
+    app = application(greeter, blocked_after=impatient_watchdog)
+    background = call(app, "Greeter/waits")
+    background.feed(wire.fresh())
+    await asyncio.sleep(0.02)
+    await ask(app, wire.fresh(), path=f"/invoke/{service}/hooked")
+    await asyncio.sleep(0.01)
+    background.disconnect()
+    await background.finished()
+    reports = [record.getMessage() for record in caplog.records if "blocked for" in record.getMessage()]
+    if service == "Plain":
+        assert reports == []
+    else:
+        (report,) = reports
+        assert "Greeter/hooked" in report
+        assert "inv_test" in report
+        assert "block_the_loop" in report
