@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from durably.testing.server import find_server
+from tests.conformance.suite.binary import require_server
 from tests.conformance.suite.campaign import Campaign
 from tests.conformance.suite.columns import Column
 from tests.conformance.suite.registry import Scenario
@@ -18,14 +17,8 @@ _CAMPAIGN = pytest.StashKey[Campaign]()
 
 @pytest.fixture(scope="session")
 def restate_binary() -> Path:
-    """The real server's binary; without one the test is skipped, or fails where the variable CI is set."""
-    binary = find_server(Path(__file__))
-    if binary is None:
-        reason = "no restate-server binary: npm install --prefix .servers @restatedev/restate-server@1.7"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return binary
+    """The real server's binary; without one the test is skipped, or fails with `CI=true`."""
+    return require_server()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,7 @@ from __future__ import annotations
 import enum
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
-
-from typing_extensions import TypedDict
+from typing import Any, ClassVar, Final, TypedDict
 
 __all__ = ["HELPER", "LAYERS", "Expected", "Kind", "Program", "check", "increment", "layer_name"]
 

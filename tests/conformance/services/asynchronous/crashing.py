@@ -7,8 +7,7 @@ before the crash and which after.
 from __future__ import annotations
 
 import asyncio
-
-from typing_extensions import TypedDict
+from typing import TypedDict
 
 from tests.conformance.services.asynchronous.keyed import hold
 from tests.conformance.services.contract import attempts, generation

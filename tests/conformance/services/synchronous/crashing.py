@@ -7,8 +7,7 @@ before the crash and which after.
 from __future__ import annotations
 
 import time
-
-from typing_extensions import TypedDict
+from typing import TypedDict
 
 import durably
 from tests.conformance.services.contract import attempts, generation
