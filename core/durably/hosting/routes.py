@@ -27,7 +27,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from durably.errors import ConfigurationError, IdentityError, UnsupportedVersionError
@@ -280,7 +279,8 @@ _SERVER_HEADER: list[tuple[str, str]] = []
 
 
 def _server_header() -> tuple[str, str]:
-    # Read on first use: looking up the installed version would cost more than importing this package.
     if not _SERVER_HEADER:
+        from importlib import metadata  # costs a tenth of the time that importing this package takes
+
         _SERVER_HEADER.append(("x-restate-server", f"durably/{metadata.version('durably')}"))
     return _SERVER_HEADER[0]
