@@ -112,7 +112,8 @@ class MissingExtraError(UsageError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         """Name the feature that was asked for and the extra that brings it."""
-        super().__init__(f"{feature} needs an optional dependency.", hint=f"Install it with: pip install 'durably[{extra}]'")
+        hint = f"Install it with: pip install 'durably[{extra}]'"
+        super().__init__(f"{feature} needs an optional dependency.", hint=hint)
         self.extra = extra
 
 
@@ -264,7 +265,9 @@ class InvocationCancelledError(TerminalError):
     Source: service protocol, built-in signal 1 (CANCEL).
     """
 
-    def __init__(self, message: str = "cancelled", status_code: int = 409, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str = "cancelled", status_code: int = 409, metadata: Mapping[str, str] | None = None
+    ) -> None:
         """Use the message and code that the protocol gives a cancellation."""
         super().__init__(message, status_code, metadata)
 

@@ -7,11 +7,12 @@ are serialized by the callee's own serdes, so that both sides agree.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from durably.authoring.futures import RestateDurableCallFuture, SendHandle
+from durably.authoring.handler_types import HandlerType
 from durably.authoring.handlers import handler_of
 from durably.authoring.operations import Operations, milliseconds, wall_clock_ms
 from durably.errors import ProtocolError, UsageError
@@ -23,14 +24,6 @@ __all__ = ["Calls", "HandlerType", "call_handler", "send_handler"]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
-
-HandlerType = (
-    Callable[[Any, InputT], Awaitable[OutputT]]
-    | Callable[[Any], Awaitable[OutputT]]
-    | Callable[[Any, InputT], OutputT]
-    | Callable[[Any], OutputT]
-)
-"""A registered handler function, as the decorator gave it back."""
 
 Headers = Mapping[str, str] | None
 

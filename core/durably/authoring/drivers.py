@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from durably.errors import SdkInternalException
+from durably.machine import Progress
+
 if TYPE_CHECKING:
     from durably.authoring.futures import DurableFuture, RunFuture
-    from durably.machine import Progress
 
-__all__ = ["AsyncChannel", "BlockingIO", "Disconnected", "Driver"]
+__all__ = ["ENDED_DRIVER", "AsyncChannel", "BlockingIO", "Disconnected", "Driver", "EndedDriver"]
 
 
 class Disconnected(BaseException):
@@ -45,6 +47,29 @@ class Driver(Protocol):
     def wait_blocking(self, future: DurableFuture[Any]) -> None:
         """Wait until `future` is settled, in a `def` handler."""
         ...
+
+
+class EndedDriver:
+    """The driver of a context whose attempt is over: nothing is waited for any more."""
+
+    def __init__(self) -> None:
+        """Keep no steps."""
+        self.runs: dict[int, RunFuture[Any]] = {}
+
+    def wait_for_one(self, future: DurableFuture[Any], progress: Progress) -> Generator[Any, Any, None]:
+        """Raise what ended the attempt."""
+        raise SdkInternalException("The attempt is over; its context cannot be used any more.")
+
+    def wait(self, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+        """Raise what ended the attempt."""
+        return self.wait_for_one(future, Progress.WAIT)
+
+    def wait_blocking(self, future: DurableFuture[Any]) -> None:
+        """Raise what ended the attempt."""
+        self.wait_for_one(future, Progress.WAIT)
+
+
+ENDED_DRIVER = EndedDriver()
 
 
 class AsyncChannel(Protocol):

@@ -37,7 +37,17 @@ from durably.serde import (
     serde_for,
 )
 
-__all__ = ["Handler", "HandlerKind", "Payload", "ServiceKind", "find_handler", "handler_of", "make_handler"]
+__all__ = [
+    "Handler",
+    "HandlerDefinition",
+    "HandlerKind",
+    "Payload",
+    "ServiceKind",
+    "attach_handler",
+    "find_handler",
+    "handler_of",
+    "make_handler",
+]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

@@ -15,6 +15,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from durably.authoring.drivers import ENDED_DRIVER
 from durably.authoring.futures import DurableFuture, closed_misuse
 from durably.authoring.replay_logging import attempt_logger
 from durably.authoring.request import AttemptFinishedEvent, Request
@@ -171,7 +172,8 @@ class Operations:
         return SuspendedException() if isinstance(self.ended, SuspendedException) else SdkInternalException()
 
     def finish(self) -> None:
-        """Tell whoever waits for it that the attempt is over."""
+        """Tell whoever waits for it that the attempt is over, and let go of the driver."""
+        self.driver = ENDED_DRIVER
         if self._finished is not None:
             self._finished.set()
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from durably.errors import ConfigurationError
 
-__all__ = ["ContextManagerFactory", "HandlerOptions", "InvocationRetryPolicy", "StatePreload"]
+__all__ = ["ContextManagerFactory", "HandlerOptions", "InvocationRetryPolicy", "StatePreload", "preload"]
 
 ContextManagerFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Makes a context manager that is entered around each attempt; synchronous ones work too."""

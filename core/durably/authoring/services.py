@@ -19,7 +19,7 @@ from durably.authoring.signatures import HandlerKind, ServiceKind
 from durably.errors import ConfigurationError, RegistrationError
 from durably.serde import DEFAULT_SERDE, Serde
 
-__all__ = ["AnyFailures", "DefinedService", "Service"]
+__all__ = ["AnyFailures", "DefinedService", "Service", "keyed_handler_kind", "with_retention"]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

@@ -338,9 +338,9 @@ async def _run_handler(
         channel.on_input = None
         watchdog.leave(driver)
         current_attempt.reset(token)
-        context.finish()
         if driver.has_tasks:
             await _unwind(driver, context)
+        context.finish()
 
 
 async def _call(handler: Handler, context: Context) -> Any:

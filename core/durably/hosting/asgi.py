@@ -161,13 +161,8 @@ async def _send_answer(answer: Answer, method: str, receive: Receive, send: Send
 
 def _request_of(scope: Scope, mode: ProtocolMode) -> Request:
     peer = scope.get("client")
-    return Request(
-        method=scope["method"],
-        path=scope["path"],
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-        mode=mode,
-        peer=None if peer is None else peer[0],
-    )
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    return Request(scope["method"], scope["path"], headers, mode, None if peer is None else peer[0])
 
 
 def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:

@@ -27,7 +27,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from durably.errors import ConfigurationError, IdentityError, UnsupportedVersionError
 from durably.hosting.options import DEFAULT_HOSTING, HostingOptions, Unsigned
@@ -55,8 +55,7 @@ class _RouteKind(enum.Enum):
     INVOKE = "invoke"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request as far as routing needs it.
 
     Attributes:
@@ -83,8 +82,7 @@ class Answer:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """An attempt to run: answer 200 with `response_head(version)`, then stream.
 
     Attributes:

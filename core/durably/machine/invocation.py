@@ -64,18 +64,22 @@ class Machine(KeyedState, Calls, Awaiting):
             random_seed = start.random_seed
         else:
             random_seed = int.from_bytes(hashlib.sha256(start.id).digest()[:8], "big")
-        has_scopes = self.version >= ProtocolVersion.V7
+        scope = limit_key = idempotency_key = None
+        if self.version >= ProtocolVersion.V7:
+            scope = start.scope if start.HasField("scope") else None
+            limit_key = start.limit_key if start.HasField("limit_key") else None
+            idempotency_key = start.idempotency_key if start.HasField("idempotency_key") else None
         return InvocationInput(
-            id=start.id,
-            debug_id=start.debug_id,
-            key=start.key,
-            headers=tuple([(header.key, header.value) for header in command.headers]),
-            body=command.value.content,
-            random_seed=random_seed,
-            scope=start.scope if has_scopes and start.HasField("scope") else None,
-            limit_key=start.limit_key if has_scopes and start.HasField("limit_key") else None,
-            idempotency_key=start.idempotency_key if has_scopes and start.HasField("idempotency_key") else None,
-            known_entries=start.known_entries,
+            start.id,
+            start.debug_id,
+            start.key,
+            tuple([(header.key, header.value) for header in command.headers]) if command.headers else (),
+            command.value.content,
+            random_seed,
+            scope,
+            limit_key,
+            idempotency_key,
+            start.known_entries,
         )
 
     def sys_sleep(self, wake_up_time_ms: int, name: str = "") -> int:

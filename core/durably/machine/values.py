@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "CANCEL",
@@ -76,8 +76,7 @@ class Progress(enum.Enum):
     SUSPENDED = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationInput:
+class InvocationInput(NamedTuple):
     """What the handler is invoked with.
 
     Attributes:
