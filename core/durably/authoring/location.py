@@ -7,11 +7,9 @@ import os
 import sys
 from types import FrameType
 
-import durably
-
 __all__ = ["caller_location"]
 
-_PACKAGE = os.path.dirname(os.path.abspath(durably.__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _OUTSIDE_HANDLERS = (os.path.join(_PACKAGE, "hosting") + os.sep, os.path.abspath(asyncio.events.__file__))
 """Code that calls handlers, directly or as tasks: what stands above it is not the handler's."""
 

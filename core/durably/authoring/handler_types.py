@@ -1,0 +1,39 @@
+"""What counts as a handler function when it is called from another handler or from a client.
+
+Owns the type that ties a call's argument and result to the function that was registered. An `async def` handler gives
+its result through an awaitable, a `def` handler gives it directly. A type checker that may choose either for the same
+function gives up, so the alternatives differ in their first parameter: a function that takes an asynchronous context
+cannot be meant as a `def` handler, and the other way round. Each context below has all others of its kind as bases,
+because a function fits if it takes any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from durably.authoring.contexts import WorkflowContext, WorkflowSharedContext
+    from durably.authoring.sync_contexts import SyncWorkflowContext, SyncWorkflowSharedContext
+
+    class _AnyContext(WorkflowContext, WorkflowSharedContext):
+        __slots__ = ()
+
+    class _AnySyncContext(SyncWorkflowContext, SyncWorkflowSharedContext):
+        __slots__ = ()
+
+else:
+    _AnyContext = _AnySyncContext = Any
+
+__all__ = ["HandlerType"]
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+
+HandlerType = (
+    Callable[[_AnyContext, InputT], Awaitable[OutputT]]
+    | Callable[[_AnyContext], Awaitable[OutputT]]
+    | Callable[[_AnySyncContext, InputT], OutputT]
+    | Callable[[_AnySyncContext], OutputT]
+)
+"""A registered handler function, as the decorator gave it back."""
