@@ -45,7 +45,7 @@ class UnresolvedAnnotationError(UsageError, NameError):
 def plain_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """Find the function that `function` stands for: below partials, methods, wrappers and callable objects."""
     seen: Any = function
-    while not hasattr(seen, "__code__") or hasattr(seen, "__wrapped__"):
+    while inspect.ismethod(seen) or not hasattr(seen, "__code__") or hasattr(seen, "__wrapped__"):
         if isinstance(seen, functools.partial):
             seen = seen.func  # pyright: ignore[reportUnknownMemberType]
         elif inspect.ismethod(seen):

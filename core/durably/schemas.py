@@ -298,4 +298,6 @@ def _unwritable(value: Any, hint: Any) -> str:
 
 
 def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Annotated:
+        return _name(typing.get_args(hint)[0])
     return hint.__name__ if isinstance(hint, type) else str(hint)

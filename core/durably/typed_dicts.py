@@ -43,13 +43,14 @@ def _translated(hint: Any) -> Any:
 
 @functools.cache
 def _translated_typed_dict(cls: Any) -> Any:
-    required: frozenset[str] = cls.__required_keys__
+    # With postponed annotations `__required_keys__` has seen only `total=`, so the markers are read here.
     fields: dict[str, Any] = {}
     for name, annotation in typing.get_type_hints(cls, include_extras=True).items():
-        while typing.get_origin(annotation) in {typing.Required, typing.NotRequired}:
-            annotation = typing.get_args(annotation)[0]
-        translated = _translated(annotation)
-        fields[name] = translated if name in required else typing_extensions.NotRequired[translated]
+        marker = typing.get_origin(annotation)
+        is_marked = marker in {typing.Required, typing.NotRequired}
+        translated = _translated(typing.get_args(annotation)[0] if is_marked else annotation)
+        is_required = marker is typing.Required if is_marked else name in cls.__required_keys__
+        fields[name] = translated if is_required else typing_extensions.NotRequired[translated]
     made: Any = cast("Any", typing_extensions).TypedDict(cls.__name__, fields)
     made.__module__, made.__qualname__, made.__doc__ = cls.__module__, cls.__qualname__, cls.__doc__
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio as stdlib_asyncio
 import dataclasses
 import subprocess
 import sys
@@ -109,18 +108,3 @@ def test_importing_loads_nothing_that_only_some_need() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert result.stdout == "[]\n"
-
-
-def test_the_tunnel_is_refused_with_a_way_out() -> None:
-    """`connect` and `with_connection` exist, and say what to do instead."""
-    import durably
-
-    with pytest.raises(durably.ConnectError, match="register its URL"):
-        stdlib_asyncio.run(durably.connect(None, name="x"))
-
-    async def enter() -> None:
-        async with durably.with_connection(None):
-            pass
-
-    with pytest.raises(durably.ConnectError, match="tunnel"):
-        stdlib_asyncio.run(enter())
