@@ -31,6 +31,7 @@ from durably.authoring.drivers import Disconnected
 from durably.authoring.replay_logging import attempt_logger
 from durably.authoring.tasks import note_tasks_of_handlers
 from durably.errors import ProtocolError
+from durably.hosting.deadlines import Deadline, deadlines_of
 from durably.hosting.request_log import Refusal, request_log
 from durably.hosting.watchdog import watchdog_of_running_loop
 
@@ -229,22 +230,17 @@ class AsgiChannel:
         """Read the request away until it ends, for a bounded time."""
         if not self._is_open:
             return
-        loop = task.get_loop()
-        deadline = loop.call_later(_DRAIN_LIMIT_S, task.cancel)  # cheaper than a timeout context
         try:
-            while self._is_open:
-                if self._reader is None or self._reader.done():
-                    await self.receive_once()
-                else:
-                    # The reader goes on after the end of the request, until the connection is lost.
-                    waiting = self._waiting = loop.create_future()
-                    await waiting
-        except asyncio.CancelledError:
-            if loop.time() < deadline.when() or task.uncancel() > 0:
-                raise
+            with Deadline(deadlines_of(task.get_loop(), _DRAIN_LIMIT_S), task):
+                while self._is_open:
+                    if self._reader is None or self._reader.done():
+                        await self.receive_once()
+                    else:
+                        # The reader goes on after the end of the request, until the connection is lost.
+                        waiting = self._waiting = asyncio.get_running_loop().create_future()
+                        await waiting
+        except TimeoutError:
             attempt_logger.warning("A request did not end %.0f s after its answer.", _DRAIN_LIMIT_S)
-        finally:
-            deadline.cancel()
 
     def close(self) -> None:
         """Stop reading."""

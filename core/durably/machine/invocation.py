@@ -16,6 +16,8 @@ from durably.protocol.versions import ProtocolVersion
 
 __all__ = ["Machine"]
 
+_SMALL: Final = 126  # bytes of a value whose message still has a length of one byte
+
 
 class Machine(KeyedState, Calls, Awaiting):
     """One attempt of one invocation. Bytes in, bytes and decisions out; for use by one thread at a time.
@@ -109,12 +111,13 @@ class Machine(KeyedState, Calls, Awaiting):
             UnsupportedFeatureError: The failure has metadata and the protocol version has none.
             LocalProtocolError: See `Machine`.
         """
-        command = messages.OutputCommand()
         if isinstance(result, Failure):
-            command.failure.CopyFrom(self._failure(result))
+            payload = messages.OutputCommand(failure=self._failure(result)).SerializeToString()
+        elif 0 < (size := len(result)) < _SMALL:  # written by hand, as small steps are
+            payload = b"r%c\n%c%b" % (size + 2, size, result)
         else:
-            command.value.content = result
-        self._journal(MessageType.OUTPUT, "", command.SerializeToString())
+            payload = messages.OutputCommand(value=messages.Value(content=result)).SerializeToString()
+        self._journal(MessageType.OUTPUT, "", payload)
 
     def sys_end(self) -> None:
         """End the invocation; then send `data_to_send()`. The attempt is over.
