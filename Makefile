@@ -50,7 +50,7 @@ types: $(STAMP) ## mypy and pyright
 	@$(BIN)/pyright
 
 layers: $(STAMP) ## who may import whom
-	@$(BIN)/lint-imports --cache-dir .import_linter_cache
+	@$(BIN)/lint-imports --no-cache
 
 test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
 	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q
@@ -59,5 +59,5 @@ bench: $(STAMP) ## the speed and memory claims, measured beside restate-sdk
 	@$(BIN)/python -m bench
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage reports dist
+	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage reports dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
