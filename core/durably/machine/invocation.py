@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from durably.errors import LocalProtocolError
 from durably.machine.awaiting import Awaiting
