@@ -30,6 +30,10 @@ COMMANDS: Final[Mapping[str, Sequence[str]]] = {
         *("-m", "uvicorn", "application:app", "--host", "127.0.0.1", "--port", "{port}"),
         *("--timeout-graceful-shutdown", str(BOUND_S), "--no-access-log"),
     ),
+    "gunicorn-asgi": (
+        *("-m", "gunicorn", "application:app", "-b", "127.0.0.1:{port}", "-k", "asgi"),
+        *("--graceful-timeout", str(BOUND_S)),
+    ),
     "gunicorn-sync": (
         *("-m", "gunicorn", "application:wsgi", "-b", "127.0.0.1:{port}", "-k", "sync"),
         *("--graceful-timeout", str(BOUND_S)),
@@ -91,6 +95,18 @@ class Server:
             if all(_size(facts[name]) <= _size(baseline[name]) for name in names) or time.monotonic() > deadline_s:
                 return facts
             time.sleep(0.05)
+
+    def wait_for_attempts(self, count: int, timeout_s: float = 5) -> None:
+        """Wait until that many attempts are open.
+
+        Raises:
+            TimeoutError: There were not in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while (found := self.facts()["open_attempts"]) != count:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"{found} attempts are open, not {count}")
+            time.sleep(0.01)
 
     def worker(self) -> psutil.Process:
         """Give the process that runs the application."""

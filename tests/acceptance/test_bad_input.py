@@ -68,7 +68,7 @@ def assert_refused(peer: Peer) -> None:
 
 
 ALL = {**WRONG_AT_ONCE, **WRONG_AT_THE_END}
-SERVERS = ["hypercorn", "granian", "uvicorn", "gunicorn-gthread"]
+SERVERS = ["hypercorn", "granian", "uvicorn", "gunicorn-asgi", "gunicorn-gthread"]
 
 
 @pytest.mark.parametrize("handler", ["Probe/steps", "PlainProbe/steps"])
@@ -92,7 +92,7 @@ def test_malformed_bodies_are_answered_at_once(start_server: StartServer, name: 
 
 
 @pytest.mark.parametrize("handler", ["Probe/steps", "PlainProbe/steps"])
-@pytest.mark.parametrize("name", ["hypercorn", "granian", "uvicorn"])
+@pytest.mark.parametrize("name", ["hypercorn", "granian", "uvicorn", "gunicorn-asgi"])
 def test_malformed_bodies_are_answered_while_the_request_is_open(start_server: StartServer, name: str, handler: str):
     """The runtime keeps its side open for a minute; the Error does not wait for that."""
     server = start_server(name)
