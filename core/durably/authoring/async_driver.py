@@ -39,7 +39,7 @@ from durably.machine import Failure, Machine, Progress
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
 
-__all__ = ["AsyncDriver"]
+__all__ = ["AsyncDriver", "StepMachine"]
 
 _READY, _WAIT, _EXECUTE_RUN = Progress.READY, Progress.WAIT, Progress.EXECUTE_RUN
 

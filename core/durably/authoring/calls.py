@@ -20,7 +20,7 @@ from durably.errors import ProtocolError, UsageError
 if TYPE_CHECKING:
     from durably.authoring.scopes import ScopedContext
 
-__all__ = ["Calls", "HandlerType", "call_handler", "send_handler"]
+__all__ = ["Calls", "HandlerType", "call_by_name", "call_handler", "check_key", "send_by_name", "send_handler"]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")

@@ -28,9 +28,13 @@ __all__ = [
     "all_settled",
     "any",
     "as_completed",
+    "completed_of",
+    "first_named",
     "gather",
+    "named_futures",
     "race",
     "select",
+    "split_completed",
     "wait_completed",
 ]
 

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from durably.authoring.operations import Operations
     from durably.machine import Machine
 
-__all__ = ["CombinedFuture", "MappedFuture", "Outcome", "with_timeout"]
+__all__ = [
+    "CombinedFuture",
+    "MappedFuture",
+    "Outcome",
+    "all_outcomes",
+    "all_values",
+    "await_composite",
+    "first_settled",
+    "first_succeeded",
+    "same_context",
+    "with_timeout",
+]
 
 T = TypeVar("T")
 MappedT = TypeVar("MappedT")

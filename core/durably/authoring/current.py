@@ -18,6 +18,7 @@ __all__ = [
     "clear_extension_data",
     "current_attempt",
     "current_context",
+    "extension_data_of",
     "get_extension_data",
     "in_step",
     "set_extension_data",

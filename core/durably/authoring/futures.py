@@ -32,6 +32,8 @@ __all__ = [
     "RestateDurableSleepFuture",
     "RunFuture",
     "SendHandle",
+    "Settled",
+    "closed_misuse",
 ]
 
 T = TypeVar("T")

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from durably.authoring.futures import RunFuture
     from durably.machine import Machine
 
-__all__ = ["RunAction", "RunOptions", "is_coroutine_action", "propose_failure", "propose_value", "retry_policy"]
+__all__ = [
+    "RunAction",
+    "RunOptions",
+    "describe",
+    "is_coroutine_action",
+    "propose_failure",
+    "propose_value",
+    "retry_policy",
+]
 
 T = TypeVar("T")
 

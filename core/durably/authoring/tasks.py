@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from durably.authoring.async_driver import AsyncDriver
     from durably.authoring.contexts import Context
 
-__all__ = ["note_tasks_of_handlers"]
+__all__ = ["HandlerTaskFactory", "note_tasks_of_handlers"]
 
 _AS_COMPLETED_DEPTH: Final = 5  # frames between the making of a task and `as_completed`
 _AS_COMPLETED: Final = frozenset(

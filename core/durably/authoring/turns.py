@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from durably.authoring.async_driver import AsyncDriver
     from durably.authoring.contexts import Context
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "Waiter", "waited_for_by"]
 
 _QUIET_PASSES: Final = 5  # passes of the loop that all tasks must look blocked; see the module's text
 _BUSY_PASSES_LIMIT: Final = 1000  # passes that a task which never blocks may hold up the others

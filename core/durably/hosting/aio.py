@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from durably.authoring.handlers import Handler
     from durably.machine import Machine
 
-__all__ = ["run_attempt"]
+__all__ = ["AsgiChannel", "run_attempt"]
 
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]

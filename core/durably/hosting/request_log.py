@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LINES_PER_SECOND", "Refusal", "RequestLog", "request_log"]
+__all__ = ["LINES_PER_SECOND", "Refusal", "RequestLog", "escaped", "request_log"]
 
 LINES_PER_SECOND: Final = 10  # for each kind; enough to see a pattern, too few to fill a disk
 _TEXT_LIMIT: Final = 300  # characters of a logged path or reason

@@ -40,7 +40,16 @@ if TYPE_CHECKING:
     from durably.authoring.endpoint import Endpoint
     from durably.authoring.handlers import Handler
 
-__all__ = ["Answer", "Invocation", "Request", "Routes", "response_head", "server_name"]
+__all__ = [
+    "Answer",
+    "Invocation",
+    "Request",
+    "Routes",
+    "internal_failure",
+    "malformed_request",
+    "response_head",
+    "server_name",
+]
 
 HeaderList = Sequence[tuple[str, str]]
 
