@@ -285,8 +285,9 @@ class _Chosen:
     by_return_hint: ClassVar[dict[Any, tuple[Any, bool, Serde[Any]]]] = {}
     """The same by a function's return annotation, where `Awaitable[X]` means X."""
 
-    by_return_text: ClassVar[dict[CodeType, tuple[dict[str, Any], str, Serde[Any]]]] = {}
-    """The same where annotations are text: code → the names and the text it was evaluated with, the serde."""
+    by_return_text: ClassVar[dict[int, tuple[CodeType, dict[str, Any], str, Serde[Any]]]] = {}
+    """The same where annotations are text: identity of the code → it, the names and the text it was evaluated with,
+    the serde. Hashing code objects would take longer than all the rest."""
 
 
 _PLAIN: Serde[Any] = JsonSerde()
@@ -368,9 +369,9 @@ def return_serde(function: Callable[..., Any]) -> Serde[Any]:
     if hint is None:
         return _PLAIN
     if type(hint) is str:
-        text = _Chosen.by_return_text.get(function.__code__) if type(function) is FunctionType else None
-        if text is not None and text[0] is function.__globals__ and text[1] == hint:
-            return text[2]
+        text = _Chosen.by_return_text.get(id(function.__code__)) if type(function) is FunctionType else None
+        if text is not None and text[0] is function.__code__ and text[1] is function.__globals__ and text[2] == hint:
+            return text[3]
         return _serde_of_return(function, hint)
     known = _Chosen.by_return_hint.get(hint)
     if known is not None and (not known[1] or _same(known[0], hint)):
@@ -389,7 +390,7 @@ def _serde_of_return(function: Callable[..., Any], annotation: Any) -> Serde[Any
         texts = _Chosen.by_return_text
         if len(texts) >= _Chosen.LIMIT:
             texts.clear()
-        texts[function.__code__] = (function.__globals__, annotation, serde)
+        texts[id(function.__code__)] = (function.__code__, function.__globals__, annotation, serde)
     return serde
 
 
