@@ -55,7 +55,7 @@ def test_nothing_is_left_after_a_disconnect(start_server: StartServer, name: str
             peer.close()
     facts = server.settled_facts(baseline, *COUNTED)
     print(f"{name} {handler} {how}: settled after {(time.monotonic() - started_s) * 1000:.0f} ms")
-    assert {count: facts[count] for count in COUNTED} == {count: baseline[count] for count in COUNTED}
+    assert {count: facts[count] for count in COUNTED if facts[count] > baseline[count]} == {}
     assert "Traceback" not in server.errors
 
 
