@@ -88,9 +88,9 @@ class Attempt:
         *,
         locate: Callable[[], str | None] | None = None,
     ) -> None:
-        self.version = version
-        self.options = options
-        self.run_to_execute = 0
+        self.version: ProtocolVersion = version
+        self.options: MachineOptions = options
+        self.run_to_execute: int = 0
         self._locate = locate
         self._max_message_bytes = options.max_message_bytes
         self._check_payloads = options.check_payloads

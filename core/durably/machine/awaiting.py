@@ -31,8 +31,7 @@ from durably.machine.runs import Runs
 from durably.machine.signals import Signals
 from durably.machine.states import Event, State
 from durably.machine.values import CANCEL, Handle, Progress, Result
-from durably.machine.waiting import AwaitTree, Combined, Outcome, Pending, future_of, suspension_of
-from durably.protocol import messages
+from durably.machine.waiting import AwaitTree, Combined, Outcome, Pending, awaiting_on_of, suspension_of
 from durably.protocol.messages import MessageType
 from durably.protocol.versions import ProtocolVersion
 
@@ -160,8 +159,7 @@ class Awaiting(Runs, Signals):
             self._close(Event.SUSPENSION_WRITTEN)
             return Progress.SUSPENDED
         if self.version >= ProtocolVersion.V7 and self._reports_waiting():
-            awaiting_on = messages.AwaitingOn(awaiting_on=future_of(awaited, with_cancel=with_cancel))
-            self._send(MessageType.AWAITING_ON, awaiting_on.SerializeToString())
+            self._send(MessageType.AWAITING_ON, awaiting_on_of(awaited, with_cancel=with_cancel))
         return Progress.WAIT
 
     def _reports_waiting(self) -> bool:

@@ -16,7 +16,7 @@ Source: service protocol, RunCommand, ProposeRunCompletion, ProposeRunCompletion
 
 from __future__ import annotations
 
-from typing import Final, NoReturn, assert_never
+from typing import Final, assert_never
 
 from durably.errors import CommandInfo, LocalProtocolError
 from durably.machine.journal import Journal
@@ -85,6 +85,7 @@ class Runs(Journal):
             LocalProtocolError: No such step waits for a result. The attempt has failed.
         """
         if self._state is State.PROCESSING:
+            self._find_run(handle)
             size = len(value)
             if handle < 128 and size < 128:  # written by hand, as in `sys_run`
                 payload = b"\x08%cr%c%b" % (handle, size, value)
@@ -106,6 +107,7 @@ class Runs(Journal):
             LocalProtocolError: No such step waits for a result. The attempt has failed.
         """
         if self._state is State.PROCESSING:
+            self._find_run(handle)
             message = messages.ProposeRunCompletion(result_completion_id=handle, failure=self._failure(failure))
             self._propose(handle, failure, message.SerializeToString())
 
@@ -145,7 +147,7 @@ class Runs(Journal):
             return False
         if policy.on_exhausted is OnExhausted.PAUSE:
             self._need(ProtocolVersion.V7, "Pausing when retries run out")
-        index, name = self._waiting_runs.get(handle) or self._executing_runs.get(handle) or self._refuse_run(handle)
+        index, name = self._find_run(handle)
         failures, elapsed_ms = self._failures_before()
         decision = policy.decide(
             failures=failures + 1, elapsed_ms=elapsed_ms + attempt_duration_ms, retry_after_ms=retry_after_ms
@@ -168,16 +170,20 @@ class Runs(Journal):
         return False
 
     def _propose(self, handle: int, result: bytes | Failure, payload: bytes) -> None:
-        if self._executing_runs.pop(handle, None) is None and self._waiting_runs.pop(handle, None) is None:
-            self._refuse_run(handle)
+        if self._executing_runs.pop(handle, None) is None:
+            del self._waiting_runs[handle]
         if self.version >= ProtocolVersion.V7:
             self._proposed_runs[handle] = result
             self._send(_PROPOSE, payload, REQUESTED_ACK)
         else:
             self._send(_PROPOSE, payload)
 
-    def _refuse_run(self, handle: int) -> NoReturn:
-        self._die(LocalProtocolError(f"A result was proposed for {handle}, which is no step that waits for one."))
+    def _find_run(self, handle: int) -> tuple[int, str]:
+        """Give index and name of the command of a step that has no result yet; fail the attempt for any other."""
+        command = self._executing_runs.get(handle) or self._waiting_runs.get(handle)
+        if command is None:
+            self._die(LocalProtocolError(f"A result was proposed for {handle}, which is no step that waits for one."))
+        return command
 
     def _failures_before(self) -> tuple[int, int]:
         """How often the last recorded command has failed before this attempt, and for how many milliseconds."""

@@ -30,9 +30,9 @@ Source: service-invocation-protocol.md, "Stream state machine".
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["CLOSED", "EXECUTING", "TRANSITIONS", "Event", "State", "advance"]
 
@@ -41,7 +41,7 @@ class State(enum.Enum):
     """Where an attempt is."""
 
     # Members are compared by identity and looked up by it; the inherited hash is several times slower.
-    __hash__ = object.__hash__
+    __hash__: Callable[[Any], int] = object.__hash__
 
     WAITING_START = "waiting for Start"
     WAITING_ENTRIES = "waiting for the recorded journal"
@@ -55,7 +55,7 @@ class State(enum.Enum):
 class Event(enum.Enum):
     """What moves an attempt to another state."""
 
-    __hash__ = object.__hash__
+    __hash__: Callable[[Any], int] = object.__hash__
 
     START_RECEIVED = enum.auto()
     LAST_ENTRY_RECEIVED = enum.auto()
