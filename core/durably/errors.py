@@ -21,7 +21,16 @@ Owns the one error tree. Attributes hold data; the text says what happened, wher
     │  │  ├─ InvocationCancelledError  409
     │  │  └─ RunFailedError       a durable step gave up
     │  └─ RetryableError          try again, optionally not before a delay
-    └─ ClientError                a call from outside failed
+    ├─ ClientError                a call from outside failed
+    └─ StoreError                 the embedded engine could not read or write its file
+       ├─ StoreBusyError          another process held the lock for too long; nothing was written
+       ├─ StoreFullError          no space; nothing was written, and writing resumes when there is some
+       ├─ StoreFailedError        an I/O error: what was written last is unknown, so the engine stops
+       ├─ StoreCorruptError       the file is damaged
+       ├─ StoreFencedError        another engine drives this file now
+       ├─ StoreSchemaError        written by a newer release, or by another program
+       ├─ StoreLocationError      the file is where it cannot be kept safely
+       └─ StoreForkedError        opened before a fork, used after it
 
     SdkInternalBaseException(BaseException)
     ├─ SuspendedException         the attempt stops here; the runtime calls again
@@ -57,6 +66,15 @@ __all__ = [
     "SdkInternalBaseException",
     "SdkInternalException",
     "SerdeError",
+    "StoreBusyError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreFailedError",
+    "StoreFencedError",
+    "StoreForkedError",
+    "StoreFullError",
+    "StoreLocationError",
+    "StoreSchemaError",
     "SuspendedException",
     "TerminalError",
     "UnsupportedFeatureError",
@@ -294,6 +312,81 @@ class RetryableError(OutcomeError):
 
 class ClientError(DurablyError):
     """A call from outside a handler failed."""
+
+
+class StoreError(DurablyError):
+    """The embedded engine could not read or write its file.
+
+    Where a subclass does not say otherwise, nothing of the refused transaction was written and the
+    store can be used on.
+    """
+
+
+class StoreBusyError(StoreError):
+    """Another process held the file's lock for longer than the busy timeout. Nothing was written."""
+
+
+class StoreFullError(StoreError):
+    """The disk, or the quota, is full. Nothing was written; writing works again once there is space."""
+
+
+class StoreFailedError(StoreError):
+    """An I/O error: whether the last transaction is on the disk is unknown.
+
+    The store refuses everything from then on. Open it again: that makes what survived durable, or
+    fails.
+    """
+
+
+class StoreCorruptError(StoreError):
+    """The file is damaged, or is no SQLite file at all."""
+
+
+class StoreFencedError(StoreError):
+    """Another engine took over the file; this one must stop.
+
+    Attributes:
+        epoch: The epoch that this engine had.
+        current: The epoch in the file.
+    """
+
+    def __init__(self, message: str, *, epoch: int, current: int, hint: str | None = None) -> None:
+        """Keep the two epochs."""
+        super().__init__(message, hint=hint)
+        self.epoch = epoch
+        self.current = current
+
+
+class StoreSchemaError(StoreError):
+    """The file was written by a newer release, or by another program.
+
+    Attributes:
+        found: The schema version in the file; -1 when it is another program's.
+        expected: The newest version that this release knows.
+    """
+
+    def __init__(self, message: str, *, found: int, expected: int, hint: str | None = None) -> None:
+        """Keep the two versions."""
+        super().__init__(message, hint=hint)
+        self.found = found
+        self.expected = expected
+
+
+class StoreLocationError(StoreError, UsageError):
+    """The file is where it cannot be kept safely, or cannot be opened there.
+
+    Attributes:
+        path: The file, or its directory.
+    """
+
+    def __init__(self, message: str, *, path: str, hint: str | None = None) -> None:
+        """Keep which path it is about."""
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class StoreForkedError(StoreError):
+    """The store was opened before a fork and used in the child. SQLite cannot survive that: open it after the fork."""
 
 
 _WHY_NOT_TO_CATCH = (
