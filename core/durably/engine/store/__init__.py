@@ -1,0 +1,1 @@
+"""Where invocations, journals, state and timers are kept."""
