@@ -63,6 +63,8 @@ class TransportError(DurablyError):
         kind: What happened; `kind.value` is the documentation code.
         code: The code of the attempt's failure: the response's HTTP status, else 500.
         retry_after_ms: What the service asked for with `retry-after`, or None. Replaces the next delay.
+        is_refused: Whether the service is known to have done nothing: the attempt may be opened again at once, on a
+            new connection, without counting it. Never true twice in a row for a service that is down.
         counts: False when it does not raise `retry_count_since_last_stored_entry`.
 
     Source: service protocol, "How the server interprets the invoke response status".
@@ -75,6 +77,7 @@ class TransportError(DurablyError):
         kind: FailureKind = FailureKind.UNAVAILABLE,
         code: int = 500,
         retry_after_ms: int | None = None,
+        is_refused: bool = False,
         hint: str | None = None,
     ) -> None:
         """Keep what the retry policy asks."""
@@ -82,6 +85,7 @@ class TransportError(DurablyError):
         self.kind = kind
         self.code = code
         self.retry_after_ms = retry_after_ms
+        self.is_refused = is_refused
 
     @property
     def counts(self) -> bool:
@@ -199,8 +203,8 @@ class Transport(Protocol):
         """
         ...
 
-    async def discover(self) -> DiscoveryResult:
-        """Ask for the manifest.
+    async def discover(self, headers: Sequence[tuple[str, str]] = ()) -> DiscoveryResult:
+        """Ask for the manifest, with `headers` beside the ones that it needs.
 
         Raises:
             DiscoveryError: No answer with status 200, after retries where that helps.
