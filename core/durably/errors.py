@@ -22,15 +22,16 @@ Owns the one error tree. Attributes hold data; the text says what happened, wher
     │  │  └─ RunFailedError       a durable step gave up
     │  └─ RetryableError          try again, optionally not before a delay
     ├─ ClientError                a call from outside failed
-    └─ StoreError                 the embedded engine could not read or write its file
-       ├─ StoreBusyError          another process held the lock for too long; nothing was written
-       ├─ StoreFullError          no space; nothing was written, and writing resumes when there is some
-       ├─ StoreFailedError        an I/O error: what was written last is unknown, so the engine stops
-       ├─ StoreCorruptError       the file is damaged
-       ├─ StoreFencedError        another engine drives this file now
-       ├─ StoreSchemaError        written by a newer release, or by another program
-       ├─ StoreLocationError      the file is where it cannot be kept safely
-       └─ StoreForkedError        opened before a fork, used after it
+    ├─ StoreError                 the embedded engine could not read or write its file
+    │  ├─ StoreBusyError          another process held the lock for too long; nothing was written
+    │  ├─ StoreFullError          no space; nothing was written, and writing resumes when there is some
+    │  ├─ StoreFailedError        an I/O error: what was written last is unknown, so the engine stops
+    │  ├─ StoreCorruptError       the file is damaged
+    │  ├─ StoreFencedError        another engine drives this file now
+    │  ├─ StoreSchemaError        written by a newer release, or by another program
+    │  ├─ StoreLocationError      the file is where it cannot be kept safely
+    │  └─ StoreForkedError        opened before a fork, used after it
+    └─ EngineStoppedError         asked of an engine that stops; what was stored goes on when it starts again
 
     SdkInternalBaseException(BaseException)
     ├─ SuspendedException         the attempt stops here; the runtime calls again
@@ -51,6 +52,7 @@ __all__ = [
     "CommandInfo",
     "ConfigurationError",
     "DurablyError",
+    "EngineStoppedError",
     "IdentityError",
     "InvocationCancelledError",
     "JournalMismatchError",
@@ -312,6 +314,10 @@ class RetryableError(OutcomeError):
 
 class ClientError(DurablyError):
     """A call from outside a handler failed."""
+
+
+class EngineStoppedError(DurablyError):
+    """The embedded engine stops or has stopped. What it had stored goes on when an engine opens its file again."""
 
 
 class StoreError(DurablyError):
