@@ -29,6 +29,7 @@ __all__ = [
     "DiscoveryError",
     "DiscoveryResult",
     "FailureKind",
+    "HttpVersionError",
     "HttpVersion",
     "ResponseHead",
     "Transport",
@@ -91,6 +92,19 @@ class TransportError(DurablyError):
     def counts(self) -> bool:
         """Whether it counts as a failure since the last stored entry."""
         return self.kind is not FailureKind.WRONG_VERSION
+
+
+class HttpVersionError(TransportError):
+    """The peer answered in a version of HTTP that cannot carry an attempt, or that was not asked for.
+
+    Attributes:
+        discovery_code: What it means at registration, such as `META0014`.
+    """
+
+    def __init__(self, message: str, *, discovery_code: str, hint: str) -> None:
+        """Keep the code."""
+        super().__init__(message, kind=FailureKind.UNAVAILABLE, hint=hint)
+        self.discovery_code = discovery_code
 
 
 class DiscoveryError(DurablyError):

@@ -10,6 +10,7 @@ the status is ever shown: an address that someone else chose must not become a w
 | 404 | META0003, with the likely cause |
 | other, redirects too | META0003 |
 | HTTP/1.1 where HTTP/2 was spoken | META0014 |
+| HTTP/1.0 | META0015 |
 | over 1 MiB, over 5 s | META0003 |
 
 Source: service protocol, "Discovery manifest, Negotiation".
@@ -25,12 +26,13 @@ from durably.engine.transport.contract import (
     AttemptStream,
     DiscoveryError,
     DiscoveryResult,
+    HttpVersionError,
     ResponseHead,
     Transport,
     TransportError,
 )
 
-__all__ = ["ACCEPT", "MAX_MANIFEST_BYTES", "NotHttp2Error", "fetch_manifest"]
+__all__ = ["ACCEPT", "MAX_MANIFEST_BYTES", "fetch_manifest"]
 
 ACCEPT: Final = ", ".join(f"application/vnd.restate.endpointmanifest.v{version}+json" for version in range(1, 5))
 MAX_MANIFEST_BYTES: Final = 1024 * 1024
@@ -44,10 +46,6 @@ _HINTS: Final = {
     415: "The deployment's SDK reads none of the manifest versions 1 to 4: use a release that is closer to this one.",
     500: "The deployment's own log says why; an option that is newer than manifest version 4 is a common cause.",
 }
-
-
-class NotHttp2Error(TransportError):
-    """The peer answered, but not in HTTP/2."""
 
 
 async def fetch_manifest(
@@ -68,16 +66,13 @@ async def fetch_manifest(
     Raises:
         DiscoveryError: There is none to be had.
     """
-    for pause_s in (*pauses_s, None):
+    pauses = iter((*pauses_s, None))
+    while True:
         try:
             async with asyncio.timeout(time_limit_s):
                 head, body = await _ask(transport, headers)
-        except NotHttp2Error as error:
-            raise DiscoveryError(
-                "The deployment does not speak HTTP/2.",
-                code="META0014",
-                hint="Register it with use_http_11: true, or serve it with HTTP/2 (hypercorn, granian).",
-            ) from error
+        except HttpVersionError as error:
+            raise DiscoveryError(error.message, code=error.discovery_code, hint=error.hint) from error
         except TransportError as error:
             failure = DiscoveryError(f"The deployment cannot be reached: {error.message}", code="META0003")
             failure.__cause__ = error
@@ -90,10 +85,10 @@ async def fetch_manifest(
             failure = _failure_of(head.status)
             if head.status not in _ASKED_AGAIN:
                 raise failure
+        pause_s = next(pauses)
         if pause_s is None:
-            break
+            raise failure
         await asyncio.sleep(pause_s)
-    raise failure
 
 
 async def _ask(transport: Transport, headers: Sequence[tuple[str, str]]) -> tuple[ResponseHead, bytes]:
