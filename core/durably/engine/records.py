@@ -61,6 +61,7 @@ __all__ = [
     "Invocation",
     "InvokedBy",
     "JournalEntry",
+    "Lease",
     "Limits",
     "OnMaxAttempts",
     "OptionsRecord",
@@ -529,6 +530,23 @@ class ServiceRecord:
     type: ServiceType
     options: OptionsRecord
     handlers: Mapping[str, HandlerRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who drives the store.
+
+    Attributes:
+        epoch: Grows with each take-over; a transaction of an older one is refused.
+        owner: Name of the process that drives, or "".
+        address: Where the others reach it, or "".
+        expires_at: Until when it may be relied on without asking it.
+    """
+
+    epoch: int = 0
+    owner: str = ""
+    address: str = ""
+    expires_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

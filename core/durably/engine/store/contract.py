@@ -8,9 +8,11 @@ Rules
    of one index; none grows with the number of completed invocations.
 3. `invocation` gives an object that the caller may change and must then put back with
    `put_invocation` before it asks for the same invocation again or commits. A store may give out the same
-   object again; it forgets all of them when it rolls back.
+   object again; it forgets all of them when it rolls back, also to a mark.
 4. What does not exist is None, an empty list or an empty mapping; deleting it is no error.
 5. Values are opaque: keys, names and bodies may hold any character and any byte, "" and b"" too.
+   Only deployment ids and `attempt_server` are never "".
+6. Timers, inbox items of an invocation, waiters and promise waiters are stored for invocations that exist.
 
 Indexes wanted, besides the keys named with each record:
 
@@ -18,8 +20,8 @@ Indexes wanted, besides the keys named with each record:
     entries       (invocation_id, index), (invocation_id, handle where it is not null)
     timers        (due_at, kind, invocation_id, completion_id), (invocation_id)
     inbox         (service, key, sequence), (invocation_id)
-    waiters       (invocation_id), (waiter_id)
-    promise waiters (service, key, name), (invocation_id)
+    waiters       (waiter_id, completion_id), (invocation_id)
+    promise waiters (invocation_id, completion_id), (service, key, name)
     services      (name, revision), (deployment_id)
     deployments   (uri)
 """
@@ -35,6 +37,7 @@ from durably.engine.records import (
     InboxItem,
     Invocation,
     JournalEntry,
+    Lease,
     Promise,
     PromiseWaiter,
     Result,
@@ -104,7 +107,7 @@ class Reader(Protocol):
     # ---- timers
 
     def due_timers(self, now_ms: int, limit: int) -> list[Timer]:
-        """Give up to `limit` timers due at or before `now_ms`, earliest first."""
+        """Give up to `limit` timers due at or before `now_ms`, earliest first, then of the oldest invocation."""
         ...
 
     def next_timer(self) -> int | None:
@@ -142,13 +145,13 @@ class Reader(Protocol):
         ...
 
     def promise_waiters(self, service: str, key: str, name: str) -> list[PromiseWaiter]:
-        """Give who awaits a promise, in the order they were added."""
+        """Give who awaits a promise: the oldest invocation first, each in the order of its completions."""
         ...
 
     # ---- waiters
 
     def waiters(self, invocation_id: str) -> list[Waiter]:
-        """Give who awaits an invocation, in the order they were added."""
+        """Give who awaits an invocation: the oldest invocation first, each in the order of its completions."""
         ...
 
     # ---- registry; asked for with every call, so worth keeping in memory
@@ -179,6 +182,13 @@ class Reader(Protocol):
 
     def services_of(self, deployment_id: str) -> list[ServiceRecord]:
         """Give every revision on a deployment, sorted by name, then by revision."""
+        ...
+
+
+    # ---- who drives the store
+
+    def lease(self) -> Lease:
+        """Give who drives the store; epoch 0 and owner "" when nobody ever did."""
         ...
 
 
@@ -324,10 +334,18 @@ class Transaction(Reader, Protocol):
         ...
 
 
+    # ---- who drives the store
+
+    def put_lease(self, lease: Lease) -> None:
+        """Store who drives the store, in place of the last one."""
+        ...
+
+
 class Store(Protocol):
     """A store with one writer and any number of readers.
 
-    `begin`, `commit` and `rollback` are for the writer's thread alone; `read` and `close` for any.
+    `read`, `fence` and `close` are for any thread; everything else is for the writer's alone. `read` does not
+    work between `begin` and `commit` of the same thread.
     """
 
     def begin(self) -> Transaction:
@@ -348,6 +366,21 @@ class Store(Protocol):
 
     def rollback(self) -> None:
         """Forget the open transaction and every object that it gave out."""
+        ...
+
+    def mark(self) -> None:
+        """Remember this point of the open transaction, in place of the last mark."""
+        ...
+
+    def rollback_to_mark(self) -> None:
+        """Undo what was written since the mark, and forget every object given out; the transaction stays open."""
+        ...
+
+    def fence(self, epoch: int | None) -> None:
+        """From now on refuse to begin unless the lease in the store has this epoch; None accepts any.
+
+        `begin` raises `StoreFencedError` then: another engine took over.
+        """
         ...
 
     def read(self, work: Callable[[Reader], T]) -> T:
