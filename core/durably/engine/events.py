@@ -338,8 +338,8 @@ class Sweep:
 class Recover:
     """The engine has started, or has taken over: once, before everything else.
 
-    Every invocation that was running starts a new attempt; those that back off keep their time. Handled in
-    batches: while there is more the actions hold `ContinueRecovery`, to be answered with `Recover(after=…)`.
+    Every invocation that was running or backing off starts a new attempt. Handled in batches: while there is more
+    the actions hold `ContinueRecovery`, to be answered with `Recover(after=…)`.
 
     Attributes:
         after: Last invocation handled, "" at first.

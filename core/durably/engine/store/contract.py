@@ -11,12 +11,15 @@ Rules
    object again; it forgets all of them when it rolls back, also to a mark.
 4. What does not exist is None, an empty list or an empty mapping; deleting it is no error.
 5. Values are opaque: keys, names and bodies may hold any character and any byte, "" and b"" too.
+6. Within a transaction rows may be written in any order: a timer, waiter, lock, entry or result may
+   come before its invocation. Foreign keys, if there are any, are checked at the commit only.
    Only deployment ids and `attempt_server` are never "".
 6. Timers, inbox items of an invocation, waiters and promise waiters are stored for invocations that exist.
 
 Indexes wanted, besides the keys named with each record:
 
-    invocations   (parent_id), (expires_at), (journal_expires_at), (id where status is RUNNING)
+    invocations   (parent_id), (expires_at), (journal_expires_at), (id where status is RUNNING or
+                  BACKING_OFF)
     entries       (invocation_id, index), (invocation_id, handle where it is not null)
     timers        (due_at, kind, invocation_id, completion_id), (invocation_id)
     inbox         (service, key, sequence), (invocation_id)
@@ -71,7 +74,7 @@ class Reader(Protocol):
         ...
 
     def running(self, after: str, limit: int) -> list[str]:
-        """Give up to `limit` ids of invocations with status RUNNING that sort after `after`, in their order."""
+        """Give up to `limit` ids of RUNNING and BACKING_OFF invocations that sort after `after`, in order."""
         ...
 
     def expired(self, now_ms: int, limit: int) -> list[str]:
