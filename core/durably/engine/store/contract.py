@@ -187,7 +187,6 @@ class Reader(Protocol):
         """Give every revision on a deployment, sorted by name, then by revision."""
         ...
 
-
     # ---- who drives the store
 
     def lease(self) -> Lease:
@@ -335,7 +334,6 @@ class Transaction(Reader, Protocol):
     def delete_service(self, name: str, revision: int) -> None:
         """Delete one revision."""
         ...
-
 
     # ---- who drives the store
 
