@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 from durably.engine.transport.contract import DiscoveryError, DiscoveryResult
 from durably.protocol.manifest import (
@@ -219,9 +219,8 @@ def _options(content: Object, where: str) -> dict[str, Any]:
             raise _wrong(f"{where}: metadata is a map of strings.")
     keys = None
     if content.get("eagerStateKeysWhitelist") is not None:
-        keys = tuple(
-            _checked(item, str, f"{where}, eagerStateKeysWhitelist") for item in content["eagerStateKeysWhitelist"]
-        )
+        items = _items(content, "eagerStateKeysWhitelist", where)
+        keys = tuple(_checked(item, str, f"{where}, eagerStateKeysWhitelist") for item in items)
     return {
         "documentation": _text(content, "documentation", where),
         "metadata": metadata,
@@ -269,9 +268,19 @@ def _object(value: Any, where: str) -> Object:
     return cast("Object", _checked(value, dict, where))
 
 
+def _items(content: Object, name: str, where: str) -> list[Any]:
+    value: object = content.get(name)
+    if not _is_list(value):
+        raise _wrong(f"{where}, {name} is {_shown(value)}, which is no array.")
+    return value
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def _array(content: Object, name: str, where: str) -> list[Object]:
-    items: list[Any] = _checked(content.get(name), list, f"{where}, {name}")
-    return [_object(item, f"{where}, {name}") for item in items]
+    return [_object(item, f"{where}, {name}") for item in _items(content, name, where)]
 
 
 def _checked(value: Any, kind: type[ValueT], where: str) -> ValueT:
@@ -280,7 +289,7 @@ def _checked(value: Any, kind: type[ValueT], where: str) -> ValueT:
     return value
 
 
-_JSON_NAMES: Final[Mapping[type[Any], str]] = {dict: "object", list: "array", str: "string", bool: "boolean"}
+_JSON_NAMES: Final[Mapping[type[Any], str]] = {dict: "object", str: "string", bool: "boolean"}
 
 
 def _optional(content: Object, name: str, where: str, kind: type[ValueT]) -> ValueT | None:
