@@ -1,0 +1,347 @@
+"""One attempt: one exchange with a service, from Start to its terminal message.
+
+Owns what goes over the stream and when, and what is reported of it. What the messages mean is the state machine's
+business; which attempts there are, and how many at once, is `durably.engine.crew`'s.
+
+| phase | request | takes deliveries | leaves it when |
+|---|---|---|---|
+| WAITING | not open | no: they are in the journal that is read | it gets its turn |
+| OPENING | not open | keeps them | the stream is open and the journal is written |
+| STREAMING | open | sends them | inactivity, a request to half-close, the end |
+| CLOSED | ended | no: they are in the journal | the end, or the abort timeout |
+| OVER | – | no | – |
+
+Rules
+1. A service that cannot stream, and one whose inactivity timeout is 0, gets its request ended right after the journal.
+2. After End, Suspension or Error nothing more is reported; what follows is read away for at most 5 s.
+3. An attempt that was cut by the engine reports nothing; one that failed or timed out reports `AttemptEnded`, once.
+
+Source: service protocol, "Driving one attempt" and "Closing an invocation stream".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import struct
+from collections.abc import Iterable
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from durably.engine import faults
+from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event, Frame
+from durably.engine.faults import FaultPoint
+from durably.engine.records import AttemptFailure, AttemptPlan, Deployment, ProtocolMode
+from durably.engine.transport.contract import AttemptStream, Transport, TransportError
+from durably.errors import EngineStoppedError, RemoteProtocolError, StoreError
+from durably.protocol.framing import FrameDecoder
+from durably.protocol.messages import MessageType
+from durably.protocol.versions import content_type_of
+
+__all__ = ["Attempt", "Phase", "Surroundings"]
+
+_TERMINAL: Final = frozenset((int(MessageType.END), int(MessageType.SUSPENSION), int(MessageType.ERROR)))
+_DRAIN_LIMIT_S: Final = 5.0
+_HEADER: Final = struct.Struct(">HHI")
+
+_logger = logging.getLogger("durably.engine")
+
+
+class Phase(enum.Enum):
+    """Where an attempt is; see the module."""
+
+    WAITING = enum.auto()
+    OPENING = enum.auto()
+    STREAMING = enum.auto()
+    CLOSED = enum.auto()
+    OVER = enum.auto()
+
+
+class Surroundings(Protocol):
+    """What an attempt needs of the engine."""
+
+    def now_ms(self) -> int:
+        """Tell the time."""
+        ...
+
+    def post(self, event: Event) -> None:
+        """Report what happened."""
+        ...
+
+    def room(self) -> asyncio.Future[None] | None:
+        """Give what to wait for before more is reported, or None when nothing is in the way."""
+        ...
+
+    def transport(self, deployment: Deployment) -> Transport:
+        """Give the way to a deployment.
+
+        Raises:
+            TransportError: There is none.
+        """
+        ...
+
+    async def plan(self, invocation_id: str, attempt: int) -> AttemptPlan | None:
+        """Read what to open an attempt with; None when it is not wanted any more."""
+        ...
+
+    def watch(self, deadline_ms: int) -> None:
+        """Have the deadlines of all attempts checked at `deadline_ms` or soon after."""
+        ...
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Longest message accepted from a service."""
+        ...
+
+
+class Attempt:
+    """One attempt of one invocation.
+
+    Attributes:
+        invocation_id: Whose.
+        number: Which.
+        phase: See the module.
+        active_ms: When something was sent or received last.
+    """
+
+    __slots__ = (
+        "_around",
+        "_decoder",
+        "_early",
+        "_is_cut",
+        "_is_reported",
+        "_plan",
+        "_request_timeout_ms",
+        "_stream",
+        "_timeout_ms",
+        "active_ms",
+        "invocation_id",
+        "number",
+        "phase",
+    )
+
+    def __init__(self, invocation_id: str, number: int, plan: AttemptPlan | None, around: Surroundings) -> None:
+        """Wait for a turn.
+
+        Args:
+            invocation_id: Whose.
+            number: Which.
+            plan: What to open it with; None reads that when it is opened.
+            around: The engine.
+        """
+        self.invocation_id = invocation_id
+        self.number = number
+        self.phase = Phase.WAITING
+        self.active_ms = 0
+        self._plan = plan
+        self._around = around
+        self._early: list[tuple[int, Frame]] = []
+        self._stream: AttemptStream | None = None
+        self._decoder = FrameDecoder(around.max_message_bytes)
+        self._timeout_ms = 0
+        self._request_timeout_ms = 0
+        self._is_cut = False
+        self._is_reported = False
+
+    # ---- what the engine asks for
+
+    def forget_plan(self) -> None:
+        """Drop what is held for the opening; it will be read again."""
+        self._plan = None
+
+    def deliver(self, frames: Iterable[Frame], indexes: Iterable[int]) -> None:
+        """Send messages to the service, or drop them when its request has ended: they are in the journal."""
+        match self.phase:
+            case Phase.STREAMING:
+                if self._stream is not None:
+                    self._stream.write(_encoded(frames))
+                self.active_ms = self._around.now_ms()
+            case Phase.OPENING:
+                self._early += zip(indexes, frames, strict=True)
+            case _:
+                if self.phase is Phase.WAITING:
+                    self._plan = None  # it lacks these
+
+    async def half_close(self) -> None:
+        """End the request, so that the service suspends when it next waits."""
+        if self.phase is Phase.STREAMING and self._stream is not None:
+            self._end_of_request()
+            await self._stream.half_close()
+
+    async def cut(self) -> None:
+        """Abort it and report nothing more."""
+        self._is_cut = True
+        self.phase = Phase.OVER
+        if self._stream is not None:
+            await self._stream.abort()
+
+    def is_due(self) -> bool:
+        """Tell whether its time is up; otherwise have it checked again."""
+        if self.phase is not Phase.STREAMING and self.phase is not Phase.CLOSED:
+            return False
+        deadline_ms = self.active_ms + self._timeout_ms
+        if self._around.now_ms() >= deadline_ms:
+            return True
+        self._around.watch(deadline_ms)
+        return False
+
+    async def time_out(self) -> None:
+        """Do what is due when nothing happened for too long: ask it to suspend, or cut it."""
+        if self.phase is Phase.STREAMING:
+            await self.half_close()
+        elif self.phase is Phase.CLOSED:
+            text = f"The service did nothing for {self._timeout_ms} ms after it was asked to suspend."
+            self._report(AttemptFailure(500, text, doc_code="RT0001"))
+            await self.cut()
+
+    # ---- its life
+
+    async def run(self) -> None:
+        """Run it to its end; never raises, except when the task is cancelled."""
+        failure: AttemptFailure | None = None
+        try:
+            plan = self._plan
+            if self._is_cut:
+                return
+            self.phase = Phase.OPENING
+            if plan is None:
+                plan = await self._around.plan(self.invocation_id, self.number)
+                if plan is None:
+                    return
+            self._plan = None
+            work = self._exchange(plan)
+            del plan
+            await work
+        except TransportError as error:
+            failure = AttemptFailure(
+                error.code,
+                error.message,
+                doc_code=error.kind.value,
+                retry_after_ms=error.retry_after_ms,
+                counts_as_progress_retry=error.counts,
+            )
+        except RemoteProtocolError as error:
+            failure = AttemptFailure(error.code, error.message, doc_code="RT0003")
+        except (EngineStoppedError, StoreError) as error:
+            _logger.debug("An attempt of %s is left: %s", self.invocation_id, error)
+            return
+        except Exception as error:
+            _logger.exception("An attempt of %s failed in the engine.", self.invocation_id)
+            failure = AttemptFailure(500, f"The attempt failed in the engine: {type(error).__name__}.")
+        finally:
+            was_over = self.phase is Phase.OVER
+            self.phase = Phase.OVER
+        if not was_over or failure is not None:
+            self._report(failure)
+        if self._stream is not None and failure is not None:
+            await self._stream.abort()
+
+    async def _exchange(self, plan: AttemptPlan) -> None:
+        if faults.hook is not None:
+            faults.hook(FaultPoint.RESUME)
+        around = self._around
+        deployment = plan.deployment
+        is_streaming = deployment.protocol_mode is ProtocolMode.BIDI_STREAM and plan.inactivity_timeout_ms > 0
+        target = plan.target
+        stream = await around.transport(deployment).open(
+            f"/invoke/{target.service}/{target.handler}", _headers(plan), streaming=is_streaming
+        )
+        self._stream = stream
+        if self._is_cut:
+            await stream.abort()
+            return
+        self.active_ms = around.now_ms()
+        self._request_timeout_ms = plan.abort_timeout_ms
+        frames = plan.frames
+        if self._early:
+            known = plan.known_entries
+            frames += tuple([frame for index, frame in self._early if index >= known])
+            self._early = []
+        stream.write(_encoded(frames))
+        if is_streaming:
+            self.phase = Phase.STREAMING
+            self._timeout_ms = plan.inactivity_timeout_ms
+            around.watch(self.active_ms + self._timeout_ms)
+        else:
+            self._end_of_request()
+            await stream.half_close()
+        del plan, frames  # a long journal is not kept for the time of the attempt
+        await self._read(stream, deployment)
+
+    def _end_of_request(self) -> None:
+        self.phase = Phase.CLOSED
+        self.active_ms = self._around.now_ms()
+        self._timeout_ms = self._request_timeout_ms
+        self._around.watch(self.active_ms + self._timeout_ms)
+
+    async def _read(self, stream: AttemptStream, deployment: Deployment) -> None:
+        around = self._around
+        feed = self._decoder.feed
+        is_first = True
+        while (data := await stream.receive()) is not None:
+            self.active_ms = around.now_ms()
+            if is_first:
+                is_first = False
+                server = (await stream.response()).server
+                if server is not None and server != deployment.sdk_version:
+                    around.post(AttemptStarted(self.invocation_id, self.number, server))
+            frames = feed(data)
+            if not frames:
+                continue
+            if frames[-1][0] in _TERMINAL or any(frame[0] in _TERMINAL for frame in frames):
+                self._finish(frames)
+                await self._drain(stream)
+                return
+            around.post(AttemptFrames(self.invocation_id, self.number, tuple(frames)))
+            room = around.room()
+            if room is not None:
+                await asyncio.shield(room)
+
+    def _finish(self, frames: list[Frame]) -> None:
+        """Report the last messages, up to the terminal one."""
+        end = next(position for position, frame in enumerate(frames) if frame[0] in _TERMINAL)
+        if not self._is_cut and not self._is_reported:
+            self._is_reported = True
+            self._around.post(AttemptFrames(self.invocation_id, self.number, tuple(frames[: end + 1])))
+        if end + 1 < len(frames):
+            _logger.warning("%s sent %d messages after its last one.", self.invocation_id, len(frames) - end - 1)
+        self.phase = Phase.OVER
+
+    async def _drain(self, stream: AttemptStream) -> None:
+        try:
+            async with asyncio.timeout(_DRAIN_LIMIT_S):
+                await stream.half_close()
+                while await stream.receive() is not None:
+                    pass
+        except (TimeoutError, TransportError) as error:
+            _logger.debug("%s did not end its response: %s", self.invocation_id, error)
+            await stream.abort()
+
+    def _report(self, failure: AttemptFailure | None) -> None:
+        if not self._is_cut and not self._is_reported:
+            self._is_reported = True
+            self._around.post(AttemptEnded(self.invocation_id, self.number, failure))
+
+
+def _headers(plan: AttemptPlan) -> list[tuple[str, str]]:
+    content_type = content_type_of(plan.version)
+    headers = [
+        ("content-type", content_type),
+        ("accept", content_type),
+        ("x-restate-invocation-id", plan.invocation_id),
+    ]
+    if plan.is_keyed:
+        headers.append(("x-restate-service-key", quote(plan.target.key, safe="")))
+    if plan.deployment.additional_headers:
+        headers += plan.deployment.additional_headers
+    return headers
+
+
+def _encoded(frames: Iterable[Frame]) -> bytes:
+    pack = _HEADER.pack
+    parts: list[bytes] = []
+    for kind, flags, payload in frames:
+        parts.append(pack(kind, flags, len(payload)))
+        parts.append(payload)
+    return b"".join(parts)

@@ -1,0 +1,378 @@
+"""Applies events to the store in batches, one transaction a batch, and hands out the actions after the commit.
+
+Owns the order of everything that is stored, the group commit, and what happens when the store refuses. The
+transaction of a batch is open while the event loop applies its events, and is committed on a thread, where the wait
+for the disk belongs. What arrives meanwhile is the next batch. So the loop never waits for the disk, and the commit is
+the only thing that changes threads: with one interpreter lock for all threads, a thread that executes statement by
+statement would wait for the loop at every one of them.
+
+| state | in it | leaves it when |
+|---|---|---|
+| IDLE | nothing to do | an event is posted |
+| APPLYING | the loop, or for large events the thread, applies a batch | all of it is applied |
+| COMMITTING | the thread waits for the disk | the commit returned |
+| WAITING | the store is full or locked; the batch waits | a second passed |
+| STOPPED | nothing is taken any more | – |
+
+| the store raises | what becomes of the batch |
+|---|---|
+| `StoreFullError`, `StoreBusyError` | who waits for an answer gets the error; the rest is tried again |
+| any other `StoreError` | who waits gets the error, the rest is lost, the engine stops |
+
+An event whose application fails for another reason is a defect: the others of its batch are applied without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from durably.engine import faults
+from durably.engine.actions import Action
+from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event, Invoke, Recover, Sweep, TimerDue
+from durably.engine.faults import FaultPoint
+from durably.engine.store.contract import Store, Transaction
+from durably.errors import EngineStoppedError, StoreBusyError, StoreError, StoreFullError
+
+__all__ = ["Apply", "Batches"]
+
+T = TypeVar("T")
+Apply = Callable[[Transaction, Event], Sequence[Action]]
+"""The state machine, with clock and randomness bound."""
+
+_BATCH_EVENTS: Final = 64  # a batch holds the loop for a few ms at most
+_LARGE_BYTES: Final = 128 * 1024  # from here on a batch is applied on the thread
+_RETRY_S: Final = 1.0
+_BACKLOG_EVENTS: Final = 256  # from here on those who produce events wait
+
+_logger = logging.getLogger("durably.engine")
+
+
+class _State(enum.Enum):
+    IDLE = enum.auto()
+    APPLYING = enum.auto()
+    COMMITTING = enum.auto()
+    WAITING = enum.auto()
+    STOPPED = enum.auto()
+
+
+class Batches:
+    """The one writer of a store. All methods are for the event loop that `start` ran on."""
+
+    def __init__(
+        self,
+        store: Store,
+        apply: Apply,
+        *,
+        perform: Callable[[Sequence[Action]], None],
+        refuse: Callable[[Event, Exception], None],
+        fail: Callable[[StoreError], None],
+        waits_for_disk: bool = True,
+    ) -> None:
+        """Write to `store`.
+
+        Args:
+            store: Nobody else begins transactions on it.
+            apply: The state machine.
+            perform: Does the actions of a committed batch; must not raise.
+            refuse: Told of each event that is not stored and will not be, with the reason.
+            fail: Told once that nothing will ever be stored again.
+            waits_for_disk: Whether commits take time, and so a thread.
+        """
+        self._store = store
+        self._apply = apply
+        self._perform = perform
+        self._refuse = refuse
+        self._fail = fail
+        self._queue: list[Event] = []
+        self._state = _State.IDLE
+        self._refused_with: StoreError | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] | None = queue.SimpleQueue() if waits_for_disk else None
+        self._thread: threading.Thread | None = None
+        self._retry: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to take events."""
+        self._loop = asyncio.get_running_loop()
+        if self._jobs is not None:
+            self._thread = threading.Thread(
+                target=_work, args=(self._jobs,), name="durably-writer", daemon=True
+            )
+            self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """How many events wait to be applied."""
+        return len(self._queue)
+
+    def room(self) -> asyncio.Future[None] | None:
+        """Give what a producer of many events waits for before the next; None when nothing is in the way."""
+        if len(self._queue) < _BACKLOG_EVENTS or self._state is _State.STOPPED:
+            return None
+        if self._room is None:
+            self._room = self._loop.create_future()
+        return self._room
+
+    @property
+    def blocked_by(self) -> StoreError | None:
+        """Why nothing can be stored for the time being, or None."""
+        return self._refused_with
+
+    def post(self, event: Event) -> None:
+        """Take an event; its actions are performed after it is stored."""
+        if self._state is _State.STOPPED:
+            self._refuse(event, self._refused_with or _stopped())
+            return
+        if self._refused_with is not None and not _is_internal(event):
+            self._refuse(event, self._refused_with)
+            return
+        self._queue.append(event)
+        if self._state is _State.IDLE:
+            self._state = _State.APPLYING
+            self._loop.call_soon(self._next_batch)
+
+    async def run(self, work: Callable[[Transaction], T]) -> T:
+        """Do other work in a transaction of its own; for start-up, before the first event.
+
+        Raises:
+            StoreError: It is not stored.
+        """
+
+        def transact() -> T:
+            transaction = self._store.begin()
+            try:
+                result = work(transaction)
+            except BaseException:
+                self._store.rollback()
+                raise
+            self._store.commit()
+            return result
+
+        return await self._loop.run_in_executor(None, transact)
+
+    async def close(self) -> None:
+        """Store all that was posted, as far as the store lets us, then stop."""
+        while self._state in (_State.APPLYING, _State.COMMITTING):
+            self._drained = self._loop.create_future()
+            await self._drained
+        self._stop()
+        thread = self._thread
+        if thread is not None:
+            await self._loop.run_in_executor(None, thread.join)
+
+    def _stop(self) -> None:
+        self._state = _State.STOPPED
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._jobs is not None:
+            self._jobs.put(None)
+        left, self._queue = self._queue, []
+        for event in left:
+            self._refuse(event, self._refused_with or _stopped())
+        self._wake_drained()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    # ---- one batch
+
+    def _next_batch(self) -> None:
+        if self._state is _State.STOPPED:
+            return
+        waiting = self._queue
+        if not waiting:
+            self._state = _State.IDLE
+            self._wake_drained()
+            return
+        if len(waiting) <= _BATCH_EVENTS:
+            events = waiting
+            self._queue = []
+        else:
+            events = waiting[:_BATCH_EVENTS]
+            del waiting[:_BATCH_EVENTS]
+        if self._room is not None and len(self._queue) < _BACKLOG_EVENTS:
+            self._make_room()
+        self._state = _State.APPLYING
+        jobs = self._jobs
+        if jobs is not None and _size(events) > _LARGE_BYTES:
+            jobs.put(lambda: self._apply_and_commit(events))
+            return
+        try:
+            actions = self._applied(events)
+        except Exception as error:  # noqa: BLE001  # whatever the store raised: the batch is not stored
+            self._failed(events, error)
+            return
+        self._state = _State.COMMITTING
+        if jobs is not None:
+            jobs.put(lambda: self._commit(events, actions))
+            return
+        try:
+            self._store_batch()
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(events, error)
+            return
+        self._loop.call_soon(self._committed, actions)
+
+    def _applied(self, events: list[Event]) -> list[Action]:
+        """Apply a batch in a new transaction, which is left open."""
+        if faults.hook is not None:
+            faults.hook(FaultPoint.BEGIN)
+        apply = self._apply
+        actions: list[Action] = []
+        transaction = self._store.begin()
+        try:
+            for event in events:
+                actions += apply(transaction, event)
+        except StoreError:
+            self._store.rollback()
+            raise
+        except Exception:  # noqa: BLE001  # a defect, in one of them
+            self._store.rollback()
+            return self._applied_singly(events)
+        except BaseException:
+            self._store.rollback()
+            raise
+        return actions
+
+    def _applied_singly(self, events: list[Event]) -> list[Action]:
+        """Apply a batch without the events that cannot be applied."""
+        actions: list[Action] = []
+        transaction = self._store.begin()
+        try:
+            for event in list(events):
+                self._store.mark()
+                try:
+                    actions += self._apply(transaction, event)
+                except StoreError:
+                    raise
+                except Exception as error:
+                    self._store.rollback_to_mark()
+                    events.remove(event)
+                    _logger.exception("A %s could not be applied; this is a defect.", type(event).__name__)
+                    self._loop.call_soon_threadsafe(self._refuse, event, error)
+        except BaseException:
+            self._store.rollback()
+            raise
+        return actions
+
+    def _store_batch(self) -> None:
+        if faults.hook is not None:
+            faults.hook(FaultPoint.COMMIT)
+        self._store.commit()
+
+    def _apply_and_commit(self, events: list[Event]) -> None:
+        try:
+            actions = self._applied(events)
+        except Exception as error:  # noqa: BLE001  # told on the loop
+            self._call(self._failed, events, error)
+            return
+        self._commit(events, actions)
+
+    def _commit(self, events: list[Event], actions: list[Action]) -> None:
+        try:
+            self._store_batch()
+        except Exception as error:  # noqa: BLE001  # told on the loop
+            self._call(self._failed, events, error)
+            return
+        self._call(self._committed, actions)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:  # the loop was closed under us; what is stored is stored
+            _logger.debug("The event loop ended before the engine.")
+
+    def _committed(self, actions: list[Action]) -> None:
+        if faults.hook is not None:
+            faults.hook(FaultPoint.ACKNOWLEDGE)
+        if self._refused_with is not None:
+            _logger.warning("The store takes writes again.")
+            self._refused_with = None
+        self._perform(actions)
+        if faults.hook is not None:
+            faults.hook(FaultPoint.ACKNOWLEDGED)
+        self._next_batch()
+
+    # ---- failures
+
+    def _failed(self, events: list[Event], error: Exception) -> None:
+        try:
+            self._store.rollback()
+        except StoreError as second:
+            _logger.debug("Rolling back failed too: %s", second)
+        if isinstance(error, StoreFullError | StoreBusyError):
+            self._wait(events, error)
+            return
+        if not isinstance(error, StoreError):
+            _logger.exception("Storing a batch failed.", exc_info=error)
+            failure = StoreError(f"Storing failed: {type(error).__name__}.")
+            failure.__cause__ = error
+            error = failure
+        self._refused_with = error
+        for event in events:
+            self._refuse(event, error)
+        self._stop()
+        self._fail(error)
+
+    def _wait(self, events: list[Event], error: StoreError) -> None:
+        if self._refused_with is None:
+            _logger.error("Nothing can be stored for now: %s", error)
+        self._refused_with = error
+        events += self._queue
+        self._queue = [event for event in events if _is_internal(event)]
+        for event in events:
+            if not _is_internal(event):
+                self._refuse(event, error)
+        self._state = _State.WAITING
+        self._wake_drained()
+        self._retry = self._loop.call_later(_RETRY_S, self._probe)
+
+    def _probe(self) -> None:
+        """Try again, even with nothing to store: success opens the engine for requests."""
+        if self._state is not _State.WAITING:
+            return
+        if self._queue:
+            self._next_batch()
+            return
+        self._refused_with = None
+        self._state = _State.IDLE
+
+    def _wake_drained(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+
+def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
+
+
+def _stopped() -> EngineStoppedError:
+    return EngineStoppedError("The engine stops.", hint="What it had stored goes on when it starts again.")
+
+
+def _is_internal(event: Event) -> bool:
+    """Whether nobody outside waits for it, so that it must not get lost."""
+    return isinstance(event, AttemptFrames | AttemptEnded | AttemptStarted | TimerDue | Sweep | Recover)
+
+
+def _size(events: list[Event]) -> int:
+    size = 0
+    for event in events:
+        if type(event) is AttemptFrames:
+            for frame in event.frames:
+                size += len(frame[2])
+        elif type(event) is Invoke:
+            size += len(event.body)
+    return size
