@@ -1,0 +1,1 @@
+"""The HTTP API that callers use: calls, sends, results, awakeables."""
