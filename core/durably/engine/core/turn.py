@@ -12,11 +12,12 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from durably.engine.actions import Abort, Action, ArmTimer, Await, Deliver, Outcome, Reply, StartAttempt
 from durably.engine.core.plans import INLINE_ENTRIES, plan_of
-from durably.engine.records import EngineOptions, Handle, Invocation, JournalEntry, Result, Status, Timer
+from durably.engine.records import EngineOptions, Failure, Handle, Invocation, JournalEntry, Status, Timer
 from durably.engine.store.contract import Transaction
 
 __all__ = ["Randomness", "Turn"]
@@ -46,6 +47,7 @@ class Turn:
         options: Defaults and limits.
         actions: What follows, in order; `finish` adds starts and deliveries.
         outputs: Results that were written in this turn, by invocation.
+        unprepared: Invocations whose new attempt has no deployment and version yet.
     """
 
     __slots__ = (
@@ -61,6 +63,7 @@ class Turn:
         "outputs",
         "random",
         "tx",
+        "unprepared",
     )
 
     def __init__(self, tx: Transaction, now_ms: int, random: Randomness, options: EngineOptions) -> None:
@@ -70,12 +73,13 @@ class Turn:
         self.random = random
         self.options = options
         self.actions: list[Action] = []
-        self.outputs: dict[str, Result] = {}
+        self.outputs: dict[str, bytes | Failure] = {}
+        self.unprepared: list[Invocation] = []
         self._known: dict[str, Invocation | None] = {}
         self._dirty: dict[str, Invocation] = {}
         self._new: dict[str, Invocation] = {}
         self._entries: dict[str, list[JournalEntry]] = {}
-        self._deliveries: dict[str, list[tuple[int, tuple[int, int, bytes], int]]] = {}
+        self._deliveries: dict[str, list[tuple[tuple[int, int, bytes], int]]] = {}
         self._starts: dict[str, Invocation] = {}
 
     # ---- invocations
@@ -121,9 +125,16 @@ class Turn:
     # ---- journals
 
     def append(
-        self, invocation: Invocation, type: int, payload: bytes, handle: Handle | None = None, failed: bool = False
+        self,
+        invocation: Invocation,
+        type: int,
+        payload: bytes,
+        handle: Handle | None = None,
+        failed: bool = False,
+        *,
+        deliver: bool = True,
     ) -> int:
-        """Append to a journal and deliver notifications; give the index."""
+        """Append to a journal, deliver notifications unless told otherwise, and give the index."""
         index = invocation.journal_length
         invocation_id = invocation.id
         entry = JournalEntry(index, type, payload, handle, failed, self.now_ms)
@@ -134,13 +145,21 @@ class Turn:
             entries.append(entry)
         invocation.journal_length = index + 1
         self._dirty[invocation_id] = invocation
-        if handle is not None and invocation.status is _RUNNING:
+        if deliver and handle is not None and invocation.status is _RUNNING:
             self.deliver(invocation, (type, 0, payload), index)
         return index
 
+    def notified(self, invocation: Invocation, handles: Collection[Handle]) -> dict[Handle, bool]:
+        """Tell which handles have notifications, those of this turn included; see `Reader.notified`."""
+        outcomes = self.tx.notified(invocation.id, handles)
+        for entry in self._entries.get(invocation.id, ()):
+            if entry.handle is not None and entry.handle in handles:
+                outcomes.setdefault(entry.handle, entry.failed)
+        return outcomes
+
     def deliver(self, invocation: Invocation, frame: tuple[int, int, bytes], index: int) -> None:
         """Send a message to the attempt of a running invocation; `index` is that of the entry it is about."""
-        delivery = (invocation.attempt, frame, index)
+        delivery = (frame, index)
         deliveries = self._deliveries.get(invocation.id)
         if deliveries is None:
             self._deliveries[invocation.id] = [delivery]
@@ -161,9 +180,22 @@ class Turn:
 
     # ---- actions
 
-    def start(self, invocation: Invocation) -> None:
-        """Have the current attempt opened."""
+    def activate(self, invocation: Invocation) -> None:
+        """Begin the next attempt; it gets its deployment at the end of the turn, or fails there."""
+        now_ms = self.now_ms
+        if invocation.running_at is None:
+            invocation.running_at = invocation.last_entry_at = now_ms
+        if invocation.status is not _RUNNING:
+            self.move(invocation, _RUNNING)
+        self._dirty[invocation.id] = invocation
+        invocation.attempt += 1
+        invocation.attempt_started_at = now_ms
+        invocation.attempt_server = None
+        invocation.suspended_on = None
+        invocation.awaiting_on = None
+        invocation.next_retry_at = None
         self._starts[invocation.id] = invocation
+        self.unprepared.append(invocation)
 
     def abort(self, invocation: Invocation) -> None:
         """Cut the current attempt, if there is one."""
@@ -204,7 +236,7 @@ class Turn:
             known = self._known[invocation_id]
             if known is None or known.status is not _RUNNING or invocation_id in self._starts:
                 continue
-            attempt = known.attempt
-            frames = tuple([frame for of, frame, _ in deliveries if of == attempt])
-            actions.append(Deliver(invocation_id, attempt, frames, tuple([at for of, _, at in deliveries if of == attempt])))
+            frames = tuple([frame for frame, _ in deliveries])
+            indexes = tuple([index for _, index in deliveries])
+            actions.append(Deliver(invocation_id, known.attempt, frames, indexes))
         return actions
