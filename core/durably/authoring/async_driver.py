@@ -52,7 +52,7 @@ class StepMachine:
     def __init__(self, context: Context) -> None:
         """Stand in for `context`'s machine; `step` is the name of the step that runs."""
         self._context = context
-        self.step = ""
+        self.step: str = ""
 
     def __getattr__(self, name: str) -> Any:
         """Refuse."""
@@ -90,11 +90,11 @@ class AsyncDriver:
         """Wait for `context` in the task `main`."""
         self._context = context
         self._machine = machine
-        self.channel = channel
-        self.main = main
+        self.channel: AsyncChannel = channel
+        self.main: asyncio.Task[Any] = main
         self.aborting: BaseException | None = None
-        self.step_cancelled = False
-        self.cancelled = False
+        self.step_cancelled: bool = False
+        self.cancelled: bool = False
         self._is_in_step = False
         self._step_machine: StepMachine | None = None
         self.runs: dict[int, RunFuture[Any]] = {}

@@ -147,7 +147,7 @@ class CombinedFuture(DurableFuture[T]):
     ) -> None:
         """Combine `children`; `collect` gives the value, or raises, once the rule is met."""
         super().__init__(same_context(children), 0)
-        self.children = children
+        self.children: tuple[DurableFuture[Any], ...] = children
         self._combinator = combinator
         self._collect = collect
 

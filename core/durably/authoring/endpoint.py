@@ -60,9 +60,9 @@ class Endpoint:
         self.services: dict[str, AnyService] = {}
         self.protocol: Literal["bidi", "request_response"] | None = None
         self.identity_keys: tuple[str, ...] = ()
-        self.failures = FailureMap()
-        self.machine_options = MachineOptions()
-        self.codec_source = CodecSource(None)
+        self.failures: FailureMap = FailureMap()
+        self.machine_options: MachineOptions = MachineOptions()
+        self.codec_source: CodecSource = CodecSource(None)
         self._journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None
 
     @property

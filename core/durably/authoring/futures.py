@@ -278,12 +278,12 @@ class RunFuture(DurableFuture[T]):
         self._decode = serde.deserialize
         self._state = _PENDING
         self._outcome: Any = None
-        self.serialize = serde.serialize
-        self.name = name
-        self.action = action
-        self.arguments = arguments
-        self.keywords = keywords
-        self.policy = policy
+        self.serialize: Callable[[T | None], bytes] = serde.serialize
+        self.name: str = name
+        self.action: Callable[..., Any] = action
+        self.arguments: tuple[Any, ...] = arguments
+        self.keywords: dict[str, Any] = keywords
+        self.policy: RunRetryPolicy = policy
         self.cause: BaseException | None = None
 
     @property

@@ -97,9 +97,9 @@ class Operations:
         self.machine = machine
         self.handler = handler
         self._input = invocation
-        self.attempt_headers = attempt_headers
-        self.codec = codec
-        self.failure_maps = failure_maps
+        self.attempt_headers: dict[str, str] = attempt_headers
+        self.codec: JournalValueCodec | None = codec
+        self.failure_maps: Sequence[FailureMap] = failure_maps
         self.turns = None
         self.ended = None
         self.extension_data = None

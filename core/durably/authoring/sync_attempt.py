@@ -59,6 +59,7 @@ def _run_handler(
     codec = endpoint.codec_source.get_blocking()
     context = new_context(handler, endpoint, machine, attempt_headers, codec)
     context.driver = BlockingDriver(context, machine, io)
+    io.when_disconnected(context.attempt_finished.set)
     token = current_attempt.set(context)
     try:
         write_result(context, _call(handler, context))

@@ -110,7 +110,7 @@ class SyncContext:
 
     def __init__(self, start: Context) -> None:
         """Wait for the operations of `start`."""
-        self.start = start
+        self.start: Context = start
 
     def request(self) -> Request:
         """Give the request that started the invocation."""

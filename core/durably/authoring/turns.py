@@ -49,8 +49,8 @@ class Waiter:
 
     def __init__(self, durable: DurableFuture[Any], wake_up: asyncio.Future[None]) -> None:
         """Wait for `durable`."""
-        self.durable = durable
-        self.wake_up = wake_up
+        self.durable: DurableFuture[Any] = durable
+        self.wake_up: asyncio.Future[None] = wake_up
 
 
 class Turns:

@@ -49,7 +49,7 @@ class BlockingClient(BlockingVerbs):
             journal_codec: The codec of the endpoint.
         """
         self.client = client
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
         self._codec = CodecSource(journal_codec)
 
     def _exchange(self, request: IngressRequest) -> tuple[int, bytes]:

@@ -89,8 +89,8 @@ class AsgiChannel:
         self._sender: asyncio.Task[None] | None = None
         self._sent: asyncio.Future[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self.is_lost = False
-        self.has_ended = False
+        self.is_lost: bool = False
+        self.has_ended: bool = False
         self.on_input: Callable[[], None] | None = None
 
     async def flush(self) -> None:

@@ -117,7 +117,7 @@ class Pending:
                 code=500,
                 hint="Combine them in one list instead of one inside the other.",
             )
-        self.combinator = tree.combinator
+        self.combinator: Combinator = tree.combinator
         self.children: list[Handle | Pending] = [
             Pending(child, depth + 1) if isinstance(child, Combined) else child for child in tree.children
         ]
