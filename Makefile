@@ -48,6 +48,8 @@ format: $(STAMP) ## rewrite what can be rewritten
 types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@. $(BIN)/activate && found=$$(pyright --verifytypes durably --ignoreexternal) && echo "All public types are known." \
+		|| { echo "$$found"; exit 1; }
 
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache
