@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextvars import copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -353,7 +353,11 @@ async def _call(handler: Handler, context: Context) -> Any:
                 await _close_extensions(context.extension_data)
     async with AsyncExitStack() as stack:
         for manager in handler.context_managers:
-            await stack.enter_async_context(manager())
+            entered = manager()
+            if isinstance(entered, AbstractAsyncContextManager):
+                await stack.enter_async_context(entered)
+            else:
+                stack.enter_context(entered)
         stack.push_async_callback(_close_extensions_of, context)
         return await handler.invoke(context, argument)
 
