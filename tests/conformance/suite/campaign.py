@@ -100,7 +100,7 @@ class Campaign:
                         self._play(column, pair, each)
         except BaseException as error:
             for each in scenarios:
-                self._settle(column, each, Outcome(0.0, error))
+                self._settle(column, each, Outcome(0.0, AssertionError(f"The {lane.value} lane broke: {error}")))
         finally:
             if pair is not None:
                 pair.stop()
