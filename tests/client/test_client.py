@@ -83,7 +83,7 @@ def test_sends(exchange: Exchange, ingress: Ingress, use: Use, path: str) -> Non
     ingress.answer(ACCEPTED, 202)
     handle = exchange(ingress.url, use)
 
-    assert (handle.invocation_id, handle.status_code, handle.is_new) == ("inv_1abc", 202, True)
+    assert (handle.invocation_id, handle.status_code, handle.is_new) == ("inv_1abc", 200, True)
     assert ingress.last.path == path
     assert ingress.last.headers.get("x-restate-limit-key") == ("limit" if "scope" in path else None)
 
