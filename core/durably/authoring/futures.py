@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DurableFuture",
     "DurableTimeoutError",
+    "RecordedRunFuture",
     "RestateDurableCallFuture",
     "RestateDurableFuture",
     "RestateDurableSleepFuture",
@@ -252,6 +253,16 @@ class RestateDurableSleepFuture(DurableFuture[None]):
     """
 
     __slots__ = ()
+
+
+class RecordedRunFuture(DurableFuture[T]):
+    """A durable step whose completion is recorded: its action does not run."""
+
+    __slots__ = ()
+
+    def error_of(self, failure: Failure) -> TerminalError:
+        """Give a step failure, as `RunFuture` does; what the action raised is no longer known."""
+        return RunFailedError(failure.message, failure.code, dict(failure.metadata) or None)
 
 
 class RunFuture(DurableFuture[T]):

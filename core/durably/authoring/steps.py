@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
-from durably.authoring.futures import DurableFuture, RestateDurableSleepFuture, RunFuture
+from durably.authoring.futures import DurableFuture, RecordedRunFuture, RestateDurableSleepFuture, RunFuture
 from durably.authoring.operations import DEFAULT_SERDE, Operations, milliseconds, wall_clock_ms
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy
 from durably.errors import ProtocolError
@@ -145,7 +145,7 @@ class Steps(Operations):
         except ProtocolError as error:
             raise self.broken(error) from error
         if recorded:
-            return DurableFuture(self, handle, serde.deserialize)
+            return RecordedRunFuture(self, handle, serde.deserialize)
         run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
         self.driver.runs[handle] = run
         return run
@@ -183,8 +183,12 @@ class Steps(Operations):
 
     def time(self) -> DurableFuture[float]:
         """Give the time, in seconds since the epoch, as it was when first asked for here."""
-        return self.run_typed("timestamp", _read_clock)
+        return self.run_typed("timestamp", _read_clock if self.handler.is_async else _read_clock_here)
 
 
 async def _read_clock() -> float:
+    return time.time()
+
+
+def _read_clock_here() -> float:
     return time.time()
