@@ -31,7 +31,7 @@ from durably.machine.options import DEFAULT_OPTIONS, ErrorBehavior, MachineOptio
 from durably.machine.states import CLOSED, EXECUTING, Event, State, advance
 from durably.machine.values import FIRST_FREE_SIGNAL, Failure, Handle, Result
 from durably.protocol import messages
-from durably.protocol.framing import FrameDecoder, encode_frame
+from durably.protocol.framing import Frame, FrameDecoder, encode_frame
 from durably.protocol.messages import CLASS_OF, MessageType, is_command, is_notification
 from durably.protocol.versions import ProtocolVersion
 
@@ -177,14 +177,15 @@ class Attempt:
         if self._state in CLOSED:
             return
         try:
-            for kind, _flags, payload in self._decoder.feed(data):
-                if is_notification(kind) and (self._missing_entries or self._state in EXECUTING):
-                    self._receive_notification(payload)
-                elif is_command(kind) and self._missing_entries:
-                    self._commands.append((kind, payload))
-                    self._count_entry()
+            frames = self._decoder.feed(data)
+            position = 0
+            while position < len(frames):
+                if self._missing_entries:
+                    position = self._receive_recorded(frames, position)
                 else:
-                    self._receive_control(kind, payload)
+                    kind, _flags, payload = frames[position]
+                    self._receive_message(kind, payload)
+                    position += 1
         except RemoteProtocolError as error:
             self._die(error)
 
@@ -220,32 +221,44 @@ class Attempt:
 
     # ---- incoming messages
 
-    def _receive_notification(self, payload: bytes) -> None:
-        notification = read_notification(payload)
-        self._received_ids.add(notification[0])
-        self._queue.append(notification)
-        if self._missing_entries:
-            self._count_entry()
-
-    def _count_entry(self) -> None:
-        self._missing_entries -= 1
+    def _receive_recorded(self, frames: list[Frame], position: int) -> int:
+        """Keep the frames that belong to the recorded journal; return the position of the first that does not."""
+        end = min(len(frames), position + self._missing_entries)
+        for kind, _flags, payload in frames[position:end]:
+            if 0x8000 <= kind <= 0xFBFF:
+                notification = read_notification(payload)
+                self._received_ids.add(notification[0])
+                self._queue.append(notification)
+            elif 0x0400 <= kind < 0x8000:
+                self._commands.append((kind, payload))
+            else:
+                self._refuse_message(kind)
+        self._missing_entries -= end - position
         if not self._missing_entries:
             self._commands.reverse()
             self._state = advance(self._state, Event.LAST_ENTRY_RECEIVED)
+        return end
 
-    def _receive_control(self, kind: int, payload: bytes) -> None:
-        if kind == MessageType.START and self._state is State.WAITING_START:
-            self._receive_start(payload)
+    def _receive_message(self, kind: int, payload: bytes) -> None:
+        if is_notification(kind) and self._state in EXECUTING:
+            notification = read_notification(payload)
+            self._received_ids.add(notification[0])
+            self._queue.append(notification)
         elif kind == MessageType.PROPOSE_RUN_COMPLETION_ACK and self._state is State.PROCESSING:
             self._receive_ack(payload)
-        elif kind in CLASS_OF:
-            raise RemoteProtocolError(f"{MessageType(kind).name} must not arrive while {self._state.value}.")
+        elif kind == MessageType.START and self._state is State.WAITING_START:
+            self._receive_start(payload)
         else:
-            known_range = is_command(kind) or is_notification(kind) or kind > 0xFBFF
-            raise RemoteProtocolError(
-                f"A message of the unknown type {kind:#06x} arrived while {self._state.value}.",
-                code=571 if known_range else 500,
-            )
+            self._refuse_message(kind)
+
+    def _refuse_message(self, kind: int) -> NoReturn:
+        if kind in CLASS_OF:
+            raise RemoteProtocolError(f"{MessageType(kind).name} must not arrive while {self._state.value}.")
+        known_range = is_command(kind) or is_notification(kind) or kind > 0xFBFF
+        raise RemoteProtocolError(
+            f"A message of the unknown type {kind:#06x} arrived while {self._state.value}.",
+            code=571 if known_range else 500,
+        )
 
     def _receive_start(self, payload: bytes) -> None:
         try:
