@@ -21,7 +21,7 @@ from tests.conformance.suite.stages import Pair, Stage
 
 __all__ = ["Campaign", "ColumnReport", "Outcome"]
 
-COLUMNS_AT_ONCE: Final = int(os.environ.get("DURABLY_CONFORMANCE_COLUMNS", "3"))
+COLUMNS_AT_ONCE: Final = int(os.environ.get("DURABLY_CONFORMANCE_COLUMNS", "4"))
 SCENARIOS_AT_ONCE: Final = 16
 
 
