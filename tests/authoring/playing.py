@@ -182,7 +182,7 @@ class Play:
             replay.journal = list(first.journal)
             replay.state = copy.copy(first.state)
             attempt = await replay.attempt()
-            assert [(MessageType.END, b"")] == attempt.frames, attempt
+            assert attempt.frames == [(MessageType.END, b"")], attempt
             for cut in range(2, len(first.journal)):
                 again = new()
                 await again.finish(cuts=[cut], limit=40)

@@ -50,18 +50,14 @@ def test_a_rejected_promise_raises(play: Play) -> None:
 
     async def handle(ctx: WorkflowContext) -> Any:
         await ctx.promise("approval").reject("denied", 403)
-        try:
+        with pytest.raises(TerminalError, match="denied"):
             await ctx.promise("approval").peek()
-        except TerminalError as error:
-            assert error.status_code == 403
         await ctx.promise("approval")
 
     def handle_sync(ctx: SyncWorkflowContext) -> Any:
         ctx.promise("approval").reject("denied", 403)
-        try:
+        with pytest.raises(TerminalError, match="denied"):
             ctx.promise("approval").peek()
-        except TerminalError as error:
-            assert error.status_code == 403
         ctx.promise("approval").value()
 
     assert play(handle, handle_sync, kind="workflow").result == (403, "denied")
@@ -111,5 +107,5 @@ def test_shared_handlers_have_promises_too(play: Play) -> None:
 
 def test_a_promise_outside_a_workflow_is_refused() -> None:
     """A promise that no context gave cannot do anything, and says where to get one."""
-    with pytest.raises(UsageError, match="ctx.promise"):
+    with pytest.raises(UsageError, match=r"ctx\.promise"):
         DurablePromise("alone").value()

@@ -23,7 +23,7 @@ Entry = tuple[int, bytes]
 """Message type and payload."""
 
 
-class Rejected(Exception):  # noqa: N818 - the outcome of a call, not an error of the test
+class Rejected(Exception):
     """Raised by `on_call`: the callee failed terminally."""
 
     def __init__(self, code: int, message: str) -> None:

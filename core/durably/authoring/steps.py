@@ -183,7 +183,9 @@ class Steps(Operations):
 
     def time(self) -> DurableFuture[float]:
         """Give the time, in seconds since the epoch, as it was when first asked for here."""
-        return self.run_typed("timestamp", _read_clock if self.handler.is_async else _read_clock_here)
+        if not self.handler.is_async:
+            return self.run_typed("timestamp", _read_clock_here)
+        return self.run_typed("timestamp", _read_clock)
 
 
 async def _read_clock() -> float:
