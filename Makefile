@@ -49,7 +49,7 @@ types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
 	@. $(BIN)/activate && found=$$(pyright --verifytypes durably --ignoreexternal) && echo "All public types are known." \
-		|| { echo "$$found"; exit 1; }
+		|| { echo "$$found" | grep -B 1 error:; exit 1; }
 
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache

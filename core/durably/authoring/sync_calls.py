@@ -54,7 +54,7 @@ class SyncCalls:
 
     def __init__(self, start: Context) -> None:
         """Wait for the operations of `start`."""
-        self.start = start
+        self.start: Context = start
 
     def call(
         self,
