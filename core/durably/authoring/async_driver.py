@@ -176,11 +176,12 @@ class AsyncDriver:
         assert codec is not None
         assert pending is not None
         while pending:
-            future, payload, decode = pending.pop(0)
+            future, payload, decode = pending[0]
             try:
                 future.set_value(decode(await codec.decode(payload)))
             except Exception as error:
                 future.set_error(error)
+            del pending[0]  # not before: who is cancelled while decoding leaves it for the next wait
 
     # Steps
 

@@ -34,6 +34,7 @@ __all__ = [
     "RunFuture",
     "SendHandle",
     "Settled",
+    "await_in_turn",
     "closed_misuse",
 ]
 
@@ -90,7 +91,9 @@ class DurableFuture(Generic[T]):
         """
         if self._state is _PENDING:
             context = self._context
-            if context.turns is None:
+            if context.to_decode:  # a wait that was cancelled left its value undecoded
+                yield from await_in_turn(context, self)
+            elif context.turns is None:
                 try:
                     progress = context.machine.await_one(self._handle)
                 except ProtocolError as error:
@@ -173,7 +176,7 @@ class DurableFuture(Generic[T]):
         if not machine.is_completed(self._handle):
             return False
         self.settle(machine)
-        return True
+        return self._state is not _PENDING  # the codec may still have to decode it
 
     def settle(self, machine: Machine) -> None:
         """Take the notification, which must be delivered, and keep what it means."""
@@ -357,6 +360,11 @@ class SendHandle:
     async def cancel_invocation(self) -> None:
         """Ask the callee to cancel."""
         cast("Context", self._context).cancel_invocation(await self._invocation_id)
+
+
+def await_in_turn(context: Operations, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+    """Wait until `future` is settled, in the way that fits how many tasks the handler has."""
+    return context.driver.wait(future) if context.turns is None else context.turns.wait(future)
 
 
 def closed_misuse(error: ProtocolError) -> bool:

@@ -194,6 +194,8 @@ class Turns:
                 return
             if self._wake_settled():
                 return
+            if context.to_decode:
+                continue
             progress = machine.progress(self._tree())
             if progress is Progress.WAIT:
                 self._resting = True

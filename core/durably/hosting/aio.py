@@ -341,10 +341,10 @@ async def _run_handler(
 
 async def _call(handler: Handler, context: Context) -> Any:
     """Decode the input and call the handler inside its context managers."""
-    body = context.input_body
-    if context.codec is not None:
-        body = await context.codec.decode(body)
-    argument = handler.decode_input(body) if handler.takes_input else None
+    argument = None
+    if handler.takes_input:
+        body = context.input_body
+        argument = handler.decode_input(body if context.codec is None else await context.codec.decode(body))
     if not handler.context_managers:
         try:
             return await handler.invoke(context, argument)
