@@ -16,11 +16,13 @@ from tests.conformance.suite.soak import Soak
 from tests.conformance.suite.stages import Pair
 
 SEED = int(os.environ.get("DURABLY_CONFORMANCE_SEED", "20261123"))
-PROGRAMS = int(os.environ.get("DURABLY_CONFORMANCE_PROGRAMS", "300"))
-PROGRAMS_A_SECOND = 35
+PROGRAMS = int(os.environ.get("DURABLY_CONFORMANCE_PROGRAMS", "240"))
+PROGRAMS_A_SECOND = 28
+# Streaming and request-response, coroutines and threads, two protocol versions: each once.
 COLUMNS = [
-    Column(Host.HYPERCORN, Handlers.ASYNC, Setting.DEFAULT),
-    Column(Host.GUNICORN, Handlers.SYNC, Setting.DEFAULT),
+    Column(Host.HYPERCORN, Handlers.ASYNC, Setting.V7),
+    Column(Host.GRANIAN, Handlers.SYNC, Setting.DEFAULT),
+    Column(Host.GUNICORN, Handlers.SYNC, Setting.V7),
 ]
 
 
