@@ -162,14 +162,19 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
     from pydantic.errors import PydanticInvalidForJsonSchema
     from pydantic_core import PydanticSerializationError, ValidationError
 
-    is_scalar = hint in _SCALARS
     to_json = adapter.serializer.to_json
     validate_json = adapter.validator.validate_json
     validate_python = adapter.validator.validate_python
 
+    def write_scalar(value: Any) -> bytes:
+        if type(value) is not hint:
+            return write(value)
+        try:
+            return to_json(value)
+        except PydanticSerializationError as error:  # a lone surrogate
+            raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
+
     def write(value: Any) -> bytes:
-        if is_scalar and type(value) is hint:
-            return _write_scalar(value)
         try:
             # by_alias, because an alias is also the name under which the field is read
             data = to_json(value, by_alias=True, warnings="error")
@@ -178,12 +183,6 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         if len(data) > UNCHECKED_BYTES or b"NaN" in data or b"Infinity" in data:
             check_written(data)
         return data
-
-    def _write_scalar(value: Any) -> bytes:
-        try:
-            return to_json(value)
-        except PydanticSerializationError as error:  # a lone surrogate
-            raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
 
     def _write_converted(value: Any) -> bytes:
         try:
@@ -194,9 +193,11 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         except PydanticSerializationError as error:
             raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
 
+    may_hold_numbers = hint not in _SCALARS  # that are no integers
+
     def read(data: bytes) -> Any:
         try:
-            if b"NaN" in data or b"Infinity" in data:
+            if may_hold_numbers and (b"NaN" in data or b"Infinity" in data):
                 from_json(data, allow_inf_nan=False)
             return validate_json(data)
         except ValidationError as error:
@@ -211,7 +212,12 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         except PydanticInvalidForJsonSchema:
             return None
 
-    return JsonFormat(write=write, read=read, schema=schema, accepts_none=_accepts_none(validate_python))
+    return JsonFormat(
+        write=write_scalar if hint in _SCALARS else write,
+        read=read,
+        schema=schema,
+        accepts_none=_accepts_none(validate_python),
+    )
 
 
 def _accepts_none(validate_python: Callable[[Any], Any]) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from durably.authoring.current import in_step
 from durably.authoring.failures import failure_of
 from durably.errors import RetryableError, TerminalError, UsageError
 from durably.machine import Failure, OnExhausted, RunRetryPolicy
@@ -23,16 +24,19 @@ from durably.serde import DefaultSerde, Serde
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
     from durably.authoring.futures import RunFuture
+    from durably.authoring.operations import Operations
     from durably.machine import Machine
 
 __all__ = [
     "RunAction",
     "RunOptions",
+    "StepMachine",
     "describe",
     "is_coroutine_action",
     "propose_failure",
     "propose_value",
     "retry_policy",
+    "step_misuse",
 ]
 
 T = TypeVar("T")
@@ -141,6 +145,41 @@ def is_coroutine_action(action: Callable[..., Any]) -> bool:
 
 def _has_coroutine_call(candidate: object) -> bool:
     return not isinstance(candidate, type) and inspect.iscoroutinefunction(getattr(type(candidate), "__call__", None))  # noqa: B004 - the method itself is wanted
+
+
+def step_misuse(context: Operations, step: str = "") -> UsageError:
+    """Give the error for an action that uses the handler's context: what it asked for could not be recorded."""
+    which = f"step {step!r}" if step else "a step"
+    return UsageError(
+        f"{context.describe()}: the action of {which} used the handler's context.",
+        hint="Use the context before or after the step, and pass values into the action.",
+    )
+
+
+class StepMachine:
+    """Stands in for the machine while steps execute: steps must not use the context.
+
+    With `machine` the handler goes on meanwhile: code outside of steps gets what it asks for.
+    """
+
+    __slots__ = ("_context", "_machine", "step")
+
+    def __init__(self, context: Operations, machine: Machine | None = None) -> None:
+        """Stand in for `context`'s machine; `step` is the name of the step that runs, where there is only one."""
+        self._context = context
+        self._machine = machine
+        self.step = ""
+
+    @property
+    def is_replaying(self) -> bool:
+        """Tell what the log filter asks; a step executes only after the replay."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse, or give the machine's attribute."""
+        if self._machine is None or in_step.get():
+            raise step_misuse(self._context, self.step)
+        return getattr(self._machine, name)
 
 
 def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value: Any) -> None:
