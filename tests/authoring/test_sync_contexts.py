@@ -21,6 +21,7 @@ ONLY_ON_START = {
     "encoded",
     "end",
     "finish",
+    "lose",
     "input_body",
     # plumbing of an attempt
     *contexts.Context.__mro__[-2].__slots__,

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from durably.authoring.current import in_step
 from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
-from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure
+from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure, written
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -170,7 +170,7 @@ class AsyncDriver:
     def _end_if_lost(self) -> None:
         """Let every further operation raise, should the handler swallow what unwinds it."""
         if self.channel.is_lost:
-            self._context.end(SdkInternalException("The connection to the runtime was lost."))
+            self._context.lose(self._machine)
 
     def signal_of(self, progress: Progress) -> BaseException:
         """Give what CANCELLED or SUSPENDED raise in the handler."""
@@ -214,7 +214,7 @@ class AsyncDriver:
         try:
             execution: Coroutine[Any, Any, Any] = run.action(*run.arguments, **run.keywords)
             value = yield from execution  # type: ignore[misc]
-            payload = run.serialize(value)  # pyright: ignore[reportUnknownArgumentType] # it takes whatever it is given
+            payload = written(value, run, context)  # pyright: ignore[reportUnknownArgumentType] # it takes whatever it is given
         except (SdkInternalBaseException, KeyboardInterrupt, GeneratorExit):
             raise
         except asyncio.CancelledError as error:
@@ -248,9 +248,7 @@ class AsyncDriver:
     def _propose_value(self, run: RunFuture[Any], payload: bytes) -> None:
         context = self._context
         try:
-            self._machine.propose_run_success(
-                run.step, payload if context.codec is None else context.codec.encode(payload)
-            )
+            self._machine.propose_run_success(run.step, payload)
         except ProtocolError as error:
             raise context.broken(error) from error
 
@@ -276,7 +274,7 @@ class AsyncDriver:
 
     def start_run(self, run: RunFuture[Any]) -> None:
         """Execute the step in a task of its own, which wakes whoever waits."""
-        variables = copy_context()
+        variables = copy_context() if run.variables is None else run.variables
         variables.run(in_step.set, True)
         task = asyncio.get_running_loop().create_task(self._execute_aside(run), context=variables)
         if not self._run_tasks:
@@ -300,7 +298,7 @@ class AsyncDriver:
                 value = await run.action(*run.arguments, **run.keywords)
             else:
                 value = await self._in_thread(run)
-            payload = run.serialize(value)
+            payload = written(value, run, context)
         except BaseException as error:
             if context.ended is not None:
                 raise

@@ -127,8 +127,7 @@ class BlockingDriver:
                 raise self._lost() from None
 
     def _lost(self) -> Disconnected:
-        """Let every further operation raise, should the handler swallow what this gives."""
-        self._context.end(SdkInternalException("The connection to the runtime was lost."))
+        self._context.lose(self._machine)
         return Disconnected()
 
     def _execute(self, handle: int, waited_for: DurableFuture[Any]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Generator
+from contextvars import Context as Variables
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from zlib import crc32
@@ -271,7 +272,7 @@ class RecordedRunFuture(DurableFuture[T]):
 class RunFuture(DurableFuture[T]):
     """A durable step: its action runs when the future is first waited for, unless it is recorded."""
 
-    __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize")
+    __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize", "variables")
 
     _handle: int
 
@@ -299,6 +300,7 @@ class RunFuture(DurableFuture[T]):
         self.keywords: dict[str, Any] = keywords
         self.policy: RunRetryPolicy = policy
         self.cause: BaseException | None = None
+        self.variables: Variables | None = None
 
     @property
     def step(self) -> int:

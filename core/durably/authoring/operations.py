@@ -171,6 +171,12 @@ class Operations:
             return signal
         return SuspendedException() if isinstance(self.ended, SuspendedException) else SdkInternalException()
 
+    def lose(self, machine: Machine) -> None:
+        """Let every further operation raise: the runtime went away, and will run the handler again."""
+        lost = SdkInternalException("The connection to the runtime was lost.")
+        self.end(lost)
+        machine.fail(message=lost.args[0])  # nobody will read it, but nothing is executed any more
+
     def finish(self) -> None:
         """Tell whoever waits for it that the attempt is over, and let go of the driver."""
         self.driver = ENDED_DRIVER

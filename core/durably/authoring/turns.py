@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextvars import Context as Variables
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.futures import DurableFuture
@@ -123,6 +124,9 @@ class Turns:
             return
         if self._resting:
             self._warn_of_outside_order()
+        for run in self._driver.runs.values():
+            if run.variables is None:
+                run.variables = copy_context()  # steps start from a callback of ours, which has none of them
         waiter = Waiter(durable, self._loop.create_future())
         self._waiters.append(waiter)
         self._schedule()

@@ -105,6 +105,9 @@ class AsgiChannel:
             while data and not self.is_lost:
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
                 data = self._machine.data_to_send()
+        except asyncio.CancelledError:
+            self.is_lost = True  # nobody knows how much of it was sent
+            raise
         finally:
             self._is_sending = False
             if self._sent is not None:
@@ -134,13 +137,17 @@ class AsgiChannel:
 
     async def exchange(self) -> None:
         """Flush, then return once the machine received input, or `wake` was called."""
+        if self.is_lost:
+            raise Disconnected
         self._is_inside = True
+        data = b""
         try:
             if self._reader is None and not self.has_ended:
                 # Nobody else reads or writes.
                 data = self._machine.data_to_send()
                 if data:
                     await self._send({"type": "http.response.body", "body": data, "more_body": True})
+                    data = b""
                 self._take(await self._receive())
             else:
                 await self.flush()
@@ -150,6 +157,12 @@ class AsgiChannel:
                     await waiting
                 self._arrived = False
                 self._waiting = None
+        except asyncio.CancelledError:
+            if data:
+                self.is_lost = True  # nobody knows how much of it was sent
+            raise
+        except OSError as error:
+            self._lose(error)
         finally:
             self._is_inside = False
         if self.is_lost:
@@ -322,9 +335,14 @@ async def _run_handler(
     try:
         value = await _guarded(_call(handler, context), channel)
         write_result(context, value)
-    except asyncio.CancelledError:
-        if driver.aborting is None or task.uncancel() > 0:
+    except asyncio.CancelledError as error:
+        if driver.aborting is not None:
+            if task.uncancel() > 0:
+                raise
+        elif task.cancelling() > 0:
             raise
+        else:
+            write_error(context, error)  # it waited for something that was cancelled, and was not itself
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
