@@ -45,7 +45,7 @@ def _during(outer: BaseException, first: BaseException) -> BaseException:
         try:
             raise first
         except BaseException:
-            raise outer
+            raise outer  # noqa: B904 - an exception in an exception handler is the point
 
     return _raised(build)
 

@@ -117,7 +117,7 @@ def test_payloads_are_described() -> None:
     @shop.handler(accept="*/*", content_type="text/plain")
     async def raw(ctx: durably.Context, body: bytes) -> bytes: ...  # type: ignore[empty-body]
     @shop.handler()
-    async def untyped(ctx: durably.Context, order) -> None: ...  # type: ignore[no-untyped-def]
+    async def untyped(ctx: durably.Context, order) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
     @shop.handler()
     async def maybe(ctx: durably.Context, order: Order | None): ...  # type: ignore[no-untyped-def]
 
@@ -157,7 +157,7 @@ def test_a_type_that_is_never_completed_is_reported_at_discovery() -> None:
     shop = durably.Service("Shop")
 
     class Broken(pydantic.BaseModel):
-        part: Missing  # type: ignore[name-defined]  # pyright: ignore[reportUndefinedVariable]
+        part: Missing  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     @shop.handler()
     async def place(ctx: durably.Context, thing: Broken) -> None: ...

@@ -110,8 +110,8 @@ async def _async_generator(ctx: Any) -> AsyncIterator[int]:
     yield 1
 
 
-async def _unknown_input(ctx: Any, order: Nowhere) -> None: ...  # type: ignore[name-defined]  # pyright: ignore[reportUndefinedVariable]
-async def _unknown_result(ctx: Any) -> Nowhere: ...  # type: ignore[name-defined]  # pyright: ignore[reportUndefinedVariable]
+async def _unknown_input(ctx: Any, order: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
+async def _unknown_result(ctx: Any) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
 
 class NotAFunction:
@@ -272,11 +272,11 @@ async def test_binders_supply_further_parameters() -> None:
         service = durably.Service("bound")
 
         @service.handler()
-        async def handler(ctx: durably.Context, order: int, db: Any = Injected(), *, user: Any = Injected()) -> str:
+        async def handler(ctx: durably.Context, order: int, db: Any = Injected(), *, user: Any = Injected()) -> str:  # noqa: B008
             return f"{order} {db} {user}"
 
         @service.handler()
-        async def without_input(ctx: durably.Context, db: Any = Injected()) -> str:
+        async def without_input(ctx: durably.Context, db: Any = Injected()) -> str:  # noqa: B008
             return f"{db}"
     finally:
         signatures.remove_binder(binder)
