@@ -281,7 +281,8 @@ def test_an_async_action_in_a_def_handler_is_refused() -> None:
     def handle(ctx: SyncContext) -> str:
         nonlocal attempts
         attempts += 1
-        return ctx.run("step", Failing(0).act_async if attempts == 1 else Failing(0).act)
+        action: Any = Failing(0).act_async if attempts == 1 else Failing(0).act
+        return ctx.run("step", action)
 
     (error,) = run_once(handle).errors
     assert "async action" in error.message
