@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
-SOURCES := core integrations tests bench tools example_projects noxfile.py
+SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -48,6 +48,8 @@ format: $(STAMP) ## rewrite what can be rewritten
 types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
+	@. $(BIN)/activate && found=$$(pyright --verifytypes durably --ignoreexternal) && echo "All public types are known." \
+		|| { echo "$$found" | grep -B 1 error:; exit 1; }
 
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache

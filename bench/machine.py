@@ -20,6 +20,7 @@ from durably.protocol.versions import ProtocolVersion
 
 ROUNDS = 9
 STEPS = 100
+Run = Callable[[bytes, int], None]
 _V6 = ProtocolVersion.V6
 _HEADERS = [("content-type", frames.CONTENT_TYPE.decode())]
 _FRESH = frames.journal(b"100")
@@ -79,7 +80,7 @@ def _answer(output: bytes) -> bytes:
     return answer
 
 
-def measure(run: Callable[[bytes, int], None], journal: bytes, steps: int, times: int) -> float:
+def measure(run: Run, journal: bytes, steps: int, times: int) -> float:
     """Give the CPU time of one attempt, or of one of its steps, in seconds: the median of some rounds."""
     seen: list[float] = []
     run(journal, steps)

@@ -14,6 +14,7 @@ import pydantic
 import pytest
 
 from durably.errors import SerdeError, UsageError
+from durably.schemas import MAX_DEPTH
 from durably.serde import (
     MsgspecJsonSerde,
     TypedSerde,
@@ -163,3 +164,24 @@ def test_dataclasses_inside_functions_see_their_neighbours() -> None:
 
     serde = serde_for(Outer, {"Inner": Inner})
     assert Outer([Inner(1)]) == serde.deserialize(b'{"inner":[{"n":1}]}')
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("hint", [None, list[Any]], ids=["plain", "typed"])
+def test_whatever_is_written_can_be_read(hint: Any) -> None:
+    """Values as deep as the parser reads are written, deeper ones are refused at once and not when they are read."""
+    serde = serde_for(hint)
+
+    assert serde.deserialize(serde.serialize(_nested(MAX_DEPTH))) == _nested(MAX_DEPTH)
+    for depth in range(MAX_DEPTH + 1, MAX_DEPTH + 120):
+        with pytest.raises(SerdeError):
+            serde.serialize(_nested(depth))
+    wide = [[[text] for text in ("[[[[", "]", '"{')] * 100, {"k": [{}] * 300}]
+    assert serde.deserialize(serde.serialize(wide)) == wide
+    assert serde.deserialize(serde.serialize(["[" * 1000])) == ["[" * 1000]

@@ -15,6 +15,7 @@ import msgspec
 import pydantic
 import pytest
 
+from durably import serde as serde_module
 from durably.errors import SerdeError
 from durably.serde import (
     BytesSerde,
@@ -23,6 +24,7 @@ from durably.serde import (
     MsgspecJsonSerde,
     PydanticJsonSerde,
     Serde,
+    TypedSerde,
     is_pydantic,
     resolve_serde,
     return_serde,
@@ -307,3 +309,15 @@ def test_finding_a_serde_costs_next_to_nothing() -> None:
         lookup()
         seconds = min(timeit.repeat(lookup, number=2000, repeat=5)) / 2000
         assert seconds < 2e-6, name  # measured 0.1 to 0.3 µs; the margin is for a busy machine
+
+
+def test_the_choice_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types made at run time do not fill the memory: the choice is forgotten and made anew."""
+    monkeypatch.setattr(serde_module._Chosen, "LIMIT", 8)
+    for _ in range(20):
+        made = pydantic.create_model("Made", n=(int, ...))
+        assert isinstance(serde_for(made), TypedSerde)
+
+    assert len(serde_module._Chosen.by_hint) <= 8
+    unhashable = Annotated[int, ["a list"]]
+    assert serde_for(unhashable).deserialize(b"1") == 1

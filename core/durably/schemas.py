@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic_core import from_json
+
 from durably.errors import MissingExtraError, SerdeError, UsageError
 from durably.typed_dicts import with_known_typed_dicts
 
@@ -20,12 +22,31 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails, ValidationError
 
-__all__ = ["JsonFormat", "UndefinedTypeError", "build_format", "describe_problems", "is_struct", "msgspec_format"]
+__all__ = [
+    "MAX_DEPTH",
+    "UNCHECKED_BYTES",
+    "JsonFormat",
+    "UndefinedTypeError",
+    "build_format",
+    "check_written",
+    "describe_problems",
+    "is_struct",
+    "msgspec_format",
+]
 
 SchemaMode = Literal["validation", "serialization"]
 
 _MAX_PROBLEMS = 5
 """As many wrong fields are named; more would only make the message long."""
+
+MAX_DEPTH = 200
+"""As many lists and objects inside each other can be read; the parser's limit."""
+
+UNCHECKED_BYTES = 2 * MAX_DEPTH
+"""JSON this short cannot be too deep: each level has two brackets."""
+
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _SCALARS: tuple[Any, ...] = (str, int, bool)
 """Types whose own instances need no check: they hold nothing of another type, and no NaN."""
@@ -139,30 +160,29 @@ def _configured_adapter(hint: Any) -> TypeAdapter[Any]:
 
 def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
     from pydantic.errors import PydanticInvalidForJsonSchema
-    from pydantic_core import PydanticSerializationError, ValidationError, from_json
+    from pydantic_core import PydanticSerializationError, ValidationError
 
-    is_scalar = hint in _SCALARS
     to_json = adapter.serializer.to_json
     validate_json = adapter.validator.validate_json
     validate_python = adapter.validator.validate_python
 
+    def write_scalar(value: Any) -> bytes:
+        if type(value) is not hint:
+            return write(value)
+        try:
+            return to_json(value)
+        except PydanticSerializationError as error:  # a lone surrogate
+            raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
+
     def write(value: Any) -> bytes:
-        if is_scalar and type(value) is hint:
-            return _write_scalar(value)
         try:
             # by_alias, because an alias is also the name under which the field is read
             data = to_json(value, by_alias=True, warnings="error")
         except PydanticSerializationError:
             data = _write_converted(value)
-        if b"NaN" in data or b"Infinity" in data:
-            _refuse_nan(data)
+        if len(data) > UNCHECKED_BYTES or b"NaN" in data or b"Infinity" in data:
+            check_written(data)
         return data
-
-    def _write_scalar(value: Any) -> bytes:
-        try:
-            return to_json(value)
-        except PydanticSerializationError as error:  # a lone surrogate
-            raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
 
     def _write_converted(value: Any) -> bytes:
         try:
@@ -173,9 +193,11 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         except PydanticSerializationError as error:
             raise SerdeError(f"{_unwritable(value, hint)}: {error}") from error
 
+    may_hold_numbers = hint not in _SCALARS  # that are no integers
+
     def read(data: bytes) -> Any:
         try:
-            if b"NaN" in data or b"Infinity" in data:
+            if may_hold_numbers and (b"NaN" in data or b"Infinity" in data):
                 from_json(data, allow_inf_nan=False)
             return validate_json(data)
         except ValidationError as error:
@@ -190,7 +212,12 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         except PydanticInvalidForJsonSchema:
             return None
 
-    return JsonFormat(write=write, read=read, schema=schema, accepts_none=_accepts_none(validate_python))
+    return JsonFormat(
+        write=write_scalar if hint in _SCALARS else write,
+        read=read,
+        schema=schema,
+        accepts_none=_accepts_none(validate_python),
+    )
 
 
 def _accepts_none(validate_python: Callable[[Any], Any]) -> bool:
@@ -253,14 +280,36 @@ def _msgspec_accepts_none(hint: Any) -> bool:
     return True
 
 
-def _refuse_nan(data: bytes) -> None:
-    from pydantic_core import from_json
+def check_written(data: bytes) -> None:
+    """Refuse JSON that could not be read back.
 
-    try:
-        from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        hint = "Write None or a string in their place."
-        raise SerdeError("NaN and infinity have no JSON form.", hint=hint) from error
+    Raises:
+        SerdeError: It holds NaN or infinity, or is too deep.
+    """
+    if b"NaN" in data or b"Infinity" in data:
+        try:
+            from_json(data, allow_inf_nan=False)
+        except ValueError as error:
+            hint = "Write None or a string in their place."
+            raise SerdeError("NaN and infinity have no JSON form.", hint=hint) from error
+    if len(data) > UNCHECKED_BYTES and _may_be_deep(data):
+        try:
+            from_json(data)
+        except ValueError as error:
+            raise SerdeError(f"The value is deeper than {MAX_DEPTH} levels: {error}.") from error
+
+
+def _may_be_deep(data: bytes) -> bool:
+    """Tell, without parsing, whether JSON may be deeper than can be read; brackets inside texts count as well."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    brackets = data.translate(_SQUARE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            break
+        brackets = inner
+    return bool(brackets)
 
 
 def describe_problems(error: ValidationError) -> tuple[str, ...]:

@@ -27,7 +27,15 @@ from pydantic_core import from_json, to_json
 
 from durably.annotations import evaluate_annotation, raw_annotations
 from durably.errors import SerdeError
-from durably.schemas import JsonFormat, UndefinedTypeError, build_format, is_struct, msgspec_format
+from durably.schemas import (
+    UNCHECKED_BYTES,
+    JsonFormat,
+    UndefinedTypeError,
+    build_format,
+    check_written,
+    is_struct,
+    msgspec_format,
+)
 
 __all__ = [
     "DEFAULT_SERDE",
@@ -112,10 +120,10 @@ class JsonSerde(Serde[I]):
             return b""
         try:
             data = to_json(obj, fallback=_write_unknown)
-            if b"NaN" in data or b"Infinity" in data:
-                from_json(data, allow_inf_nan=False)
         except (ValueError, TypeError) as error:
             raise SerdeError(f"A {type(obj).__name__} cannot be written as JSON: {error}.") from error
+        if len(data) > UNCHECKED_BYTES or b"NaN" in data or b"Infinity" in data:
+            check_written(data)
         return data
 
 
@@ -140,7 +148,7 @@ class TypedSerde(Serde[T]):
         Raises:
             UsageError: The type has no JSON format.
         """
-        self.hint = hint
+        self.hint: Any = hint
         self._names = names
         self._format: JsonFormat | None = None
         self._write: Callable[[Any], bytes] = self._derive_and_write

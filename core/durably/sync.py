@@ -6,7 +6,7 @@ The same names as in `durably` for `async def` handlers. Get the futures with `c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from durably.authoring.combinators import (
     all_of as _all_of,
@@ -30,11 +30,15 @@ from durably.authoring.combined import CombinedFuture, Outcome
 from durably.authoring.futures import DurableFuture
 from durably.machine import Combinator
 
+if TYPE_CHECKING:
+    from durably.client.blocking import create_client
+
 __all__ = [
     "all_of",
     "all_settled",
     "any",
     "as_completed",
+    "create_client",
     "gather",
     "race",
     "select",
@@ -94,3 +98,11 @@ def select(**kws: DurableFuture[Any]) -> list[Any]:
     """
     name, future = first_named(kws, completed_of(named_futures(kws)).result())
     return [name, future.result()]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "create_client":  # imported on use: handlers do not need it, nor the extra that it needs
+        from durably.client.blocking import create_client
+
+        return create_client
+    raise AttributeError(f"module 'durably.sync' has no attribute {name!r}")

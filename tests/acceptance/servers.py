@@ -44,7 +44,11 @@ COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "waitress": ("-m", "waitress", "--host=127.0.0.1", "--port={port}", "application:wsgi"),
 }
-HYPERCORN_CONFIG: Final = f"keep_alive_max_requests = 2147483647\ngraceful_timeout = {BOUND_S}\nkeep_alive_timeout = 1\n"
+HYPERCORN_CONFIG: Final = f"""\
+keep_alive_max_requests = 2147483647
+graceful_timeout = {BOUND_S}
+keep_alive_timeout = 1
+"""
 
 
 class Server:

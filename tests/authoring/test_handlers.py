@@ -212,6 +212,7 @@ def test_raw_bodies_pass_through() -> None:
     raw = _registered(store, accept="image/*", content_type="image/png")
     as_json = _registered(store)
 
+    assert (raw.accept, raw.content_type) == ("image/*", "image/png")
     assert isinstance(raw.input_serde, BytesSerde)
     assert isinstance(raw.output_serde, BytesSerde)
     assert raw.decode_input(b"\x89PNG") == b"\x89PNG"

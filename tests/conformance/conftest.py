@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.suite.binary import require_server
-from tests.conformance.suite.campaign import Campaign
-from tests.conformance.suite.columns import Column
-from tests.conformance.suite.registry import Scenario
+pytest.register_assert_rewrite("tests.conformance.scenarios", "tests.conformance.suite")
+
+from tests.conformance.suite.binary import require_server  # noqa: E402
+from tests.conformance.suite.campaign import Campaign  # noqa: E402
+from tests.conformance.suite.columns import Column  # noqa: E402
+from tests.conformance.suite.registry import Scenario  # noqa: E402
 
 _CAMPAIGN = pytest.StashKey[Campaign]()
 

@@ -96,6 +96,14 @@ class Greeter:
             self.gate.wait(5)
             return "free"
 
+        @service.handler("patient")
+        def patient(ctx: SyncContext) -> None:
+            def act() -> None:
+                self.entered.release()
+                self.notes.append(ctx.request().attempt_finished_event.wait_blocking(5))
+
+            ctx.run_typed("act", act)
+
         @service.handler("hooked")
         def hooked(ctx: SyncContext) -> Any:
             return self.hook() if self.hook else None

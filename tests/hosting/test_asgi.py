@@ -314,8 +314,8 @@ async def _until(condition: Any) -> None:
 
 @pytest.fixture
 def impatient_watchdog():
-    """Report after 30 ms; afterwards as always."""
-    yield timedelta(seconds=0.03)
+    """Report after 60 ms; afterwards as always."""
+    yield timedelta(seconds=0.06)
     watchdog.set_threshold(watchdog.DEFAULT_THRESHOLD)
 
 
@@ -326,7 +326,7 @@ async def test_only_handlers_on_the_loop_are_reported_for_blocking(
     """An async handler that blocks is named with its invocation and stack; a plain one may block."""
 
     def block_the_loop() -> None:
-        time.sleep(0.08)
+        time.sleep(0.15)
 
     greeter = Greeter(hook=block_the_loop)
     app = application(greeter, blocked_after=impatient_watchdog)

@@ -146,6 +146,16 @@ async def test_steps_keep_the_callers_context_variables():
     assert seen == ["set"]
 
 
+async def test_a_disconnect_is_told_also_when_it_was_earlier():
+    """A step that blocks in the thread can learn that nobody waits for it any more."""
+    found, told = bridge(), []
+    found.when_disconnected(lambda: told.append("in time"))
+    assert told == []
+    found.disconnect()
+    found.when_disconnected(lambda: told.append("late"))
+    assert told == ["in time", "late"]
+
+
 async def test_waiting_is_visible_only_while_input_may_come():
     """The pool asks only attempts that wait for the runtime to suspend."""
     found = bridge()

@@ -180,6 +180,16 @@ async def test_a_disconnect_does_not_wait_for_a_busy_thread():
     assert T.END in wire.kinds(await start(app, "greet", b'"Ada"', ended=True).finished())
 
 
+async def test_a_blocking_step_can_see_that_its_attempt_is_over():
+    """A thread cannot be interrupted, but a step that looks at the attempt's event ends with the connection."""
+    greeter = Greeter()
+    exchange = start(AsgiApp(greeter.endpoint()), "patient")
+    await entered(greeter)
+    exchange.disconnect()
+    await exchange.finished(1)
+    await until(lambda: greeter.notes == [True])
+
+
 async def test_a_cancelled_server_task_unwinds_the_thread():
     """A server that stops cancels the application; the waiting thread does not stay behind."""
     greeter = Greeter()

@@ -100,6 +100,15 @@ def test_core_nested_combinators_completed_in_every_order(order: tuple[int, ...]
     assert set(future.nested_futures[0].waiting_completions) == left
 
 
+def test_what_nobody_awaits_is_passed_over():
+    """Notifications for others are delivered on the way, and stay ready for whoever awaits them later."""
+    machine = opened()
+    handles = [machine.sys_sleep(1) for _ in range(3)]
+    feed(machine, *map(done, handles))
+    assert machine.progress(of(ALL, handles[2])) is Progress.READY
+    assert all(map(machine.is_completed, handles))
+
+
 def test_values_are_taken_once():
     """A taken handle is pending again; taking it again is the caller's mistake and harmless."""
     machine = opened()

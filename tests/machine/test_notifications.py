@@ -60,6 +60,13 @@ def test_the_short_cut_agrees_with_the_parser(payload: bytes):
         assert result == message.value.content
 
 
+def test_a_result_that_only_looks_usual():
+    """A result as long as the short cut expects, of another kind, goes to the parser."""
+    payload = messages.Notification(completion_id=1, failure=messages.Failure(code=5)).SerializeToString()
+    assert read_notification(payload) == (1, Failure(5, ""))
+    assert read_notification(b"\x08\x01\x2a\x02\x12\x00") == (1, b"")  # a value with a field of a newer protocol
+
+
 @pytest.mark.parametrize(
     ("payload", "words"),
     [

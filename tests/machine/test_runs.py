@@ -329,3 +329,15 @@ def test_core_pause_needs_v7(version: ProtocolVersion):
     with pytest.raises(UnsupportedFeatureError):
         failed(machine, handle, RunRetryPolicy(max_attempts=9, on_exhausted=OnExhausted.PAUSE))
     assert only(machine, T.ERROR).code == 573
+
+
+def test_an_interrupted_step_is_handed_out_again():
+    """A step that was taken back waits for its execution as before; one that was not handed out is left alone."""
+    machine = opened()
+    handle = machine.sys_run("step")
+    machine.take_run_back(handle)
+    for _ in range(2):
+        assert machine.progress(handle) is Progress.EXECUTE_RUN
+        assert machine.progress(handle) is Progress.WAIT
+        machine.take_run_back(handle)
+    assert machine.progress(handle) is Progress.EXECUTE_RUN

@@ -177,7 +177,7 @@ def test_core_suspension_is_a_tree_in_v7():
     assert suspension_of(2, V7, with_cancel=True) == messages.Suspension(awaiting_on=future_of(2, with_cancel=True))
 
 
-@pytest.mark.parametrize("handle", [1, 2, 127, 128, 70000, -17, "go"])
+@pytest.mark.parametrize("handle", [1, 2, 127, 128, 255, 256, 16383, 16384, 70000, -17, "go"])
 @pytest.mark.parametrize("with_cancel", [True, False])
 def test_awaiting_on_is_the_same_written_by_hand(handle: Handle, with_cancel: bool):
     """The short cut for the usual wait gives the bytes of the general way."""

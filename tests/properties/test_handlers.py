@@ -65,7 +65,7 @@ def test_replay_of_a_complete_journal_writes_nothing_new(program: Program, seed:
         again = Runtime(endpoint_app(program), "Random", "run", b"", seed=seed)
         again.journal = list(first.journal)
         attempt = await again.attempt()
-        assert [(0x0003, b"")] == attempt.frames, attempt.error
+        assert attempt.frames == [(0x0003, b"")], attempt.error
 
     asyncio.run(main())
 

@@ -62,7 +62,7 @@ async def test_an_application_runs_with_a_real_server(binary: Path) -> None:
         assert await client.service_call(greet, "Ada") == "Hello Ada"
         for key in ("a/b?c#d", ".."):
             assert await client.object_call(add, key, 2) == f"{key}=2"
-        with pytest.raises(durably.HttpError, match="HTTP 500: .*never works"):
+        with pytest.raises(durably.HttpError, match=r"HTTP 500: .*never works"):
             await client.service_call(fail, None)
         with pytest.raises(durably.HttpError) as caught:
             await client.generic_call("Greeter", "greet", b"7")
@@ -100,13 +100,18 @@ def test_an_application_that_cannot_be_registered(binary: Path) -> None:
 
 
 def test_an_application_that_does_not_start() -> None:
-    """When the application's server fails, its error is the reason that is given."""
-    app_server = AppServer(durably.app([greeter]))
-    app_server._config.bind = ["127.0.0.1:not-a-port"]
+    """When the application refuses to start, its error is the reason that is given."""
 
-    with pytest.raises(DurablyError, match="did not start to listen"):
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    app_server = AppServer(refusing)
+    with pytest.raises(DurablyError, match=r"did not start to listen.*no database"):
         app_server.start()
     app_server.stop()
+
+    assert _threads() == set()
 
 
 @pytest.mark.anyio

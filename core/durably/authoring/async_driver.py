@@ -5,7 +5,8 @@ scheduled: an await asks the machine, and the task itself executes the step or r
 As soon as the handler makes a second task, `durably.authoring.turns` takes over the waiting.
 
 Rules
-1. A step that the only task waits for runs in that task. Any other step gets a task of its own.
+1. A step that the only task waits for runs in that task. Any other step gets a task of its own, and so does
+   one that is a plain function: its thread goes on when the task that waits for it is cancelled.
 2. Nothing is written or read while the handler's code runs; output goes out before each wait.
 3. The connection is read in the background from the first moment the handler waits for anything that
    is not the connection itself, so that a cancellation or a lost connection is seen at once.
@@ -15,17 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, cast
+from types import coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from durably.authoring.current import in_step
 from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
-from durably.authoring.runs import is_coroutine_action, propose_failure
+from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure, written
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -39,27 +41,19 @@ from durably.machine import Failure, Machine, Progress
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
 
-__all__ = ["AsyncDriver", "StepMachine"]
+__all__ = ["AsyncDriver"]
+
+GeneratorFunctionT = TypeVar("GeneratorFunctionT", bound="Callable[..., Generator[Any, Any, None]]")
 
 _READY, _WAIT, _EXECUTE_RUN = Progress.READY, Progress.WAIT, Progress.EXECUTE_RUN
 
 
-class StepMachine:
-    """Stands in for the machine while the only task executes a step: steps must not use the context."""
+def _may_wait(function: GeneratorFunctionT) -> GeneratorFunctionT:
+    """Let a generator function wait for coroutines with `yield from`, as `types.coroutine` does.
 
-    __slots__ = ("_context", "step")
-
-    def __init__(self, context: Context) -> None:
-        """Stand in for `context`'s machine; `step` is the name of the step that runs."""
-        self._context = context
-        self.step = ""
-
-    def __getattr__(self, name: str) -> Any:
-        """Refuse."""
-        raise UsageError(
-            f"{self._context.describe()}: the action of step {self.step!r} used the handler's context.",
-            hint="Use the context before or after the step, and pass values into the action.",
-        )
+    That spares a coroutine's `__await__` object and the exception that ends it, at each wait of each step.
+    """
+    return cast("GeneratorFunctionT", coroutine(function))
 
 
 class AsyncDriver:
@@ -90,11 +84,11 @@ class AsyncDriver:
         """Wait for `context` in the task `main`."""
         self._context = context
         self._machine = machine
-        self.channel = channel
-        self.main = main
+        self.channel: AsyncChannel = channel
+        self.main: asyncio.Task[Any] = main
         self.aborting: BaseException | None = None
-        self.step_cancelled = False
-        self.cancelled = False
+        self.step_cancelled: bool = False
+        self.cancelled: bool = False
         self._is_in_step = False
         self._step_machine: StepMachine | None = None
         self.runs: dict[int, RunFuture[Any]] = {}
@@ -114,19 +108,27 @@ class AsyncDriver:
 
     # The only task
 
+    @_may_wait
     def wait_for_one(self, future: DurableFuture[Any], progress: Progress) -> Generator[Any, Any, None]:
         """Wait in the only task for a future with a notification of its own."""
         context, machine, handle = self._context, self._machine, future.handle
         while True:
             if progress is _WAIT:
-                yield from self.channel.exchange().__await__()
+                try:
+                    yield from self.channel.exchange()  # type: ignore[misc]
+                except BaseException:
+                    self._end_if_lost()
+                    raise
             elif progress is _EXECUTE_RUN:
                 run = self.runs.pop(machine.run_to_execute)
-                yield from self._execute_here(run)
+                if is_coroutine_action(run.action):
+                    yield from self._execute_here(run)
+                else:
+                    self.start_run(run)
             elif progress is _READY:
                 future.settle(machine)
                 if context.to_decode:
-                    yield from self.decode_pending().__await__()
+                    yield from self.decode_pending()  # type: ignore[misc]
                 return
             else:
                 raise self.signal_of(progress)
@@ -137,6 +139,7 @@ class AsyncDriver:
             except ProtocolError as error:
                 raise context.broken(error) from error
 
+    @_may_wait
     def wait(self, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
         """Wait in the only task until `future`, which is made of others, is settled."""
         context, machine = self._context, self._machine
@@ -144,7 +147,7 @@ class AsyncDriver:
             if context.ended is not None:
                 raise context.end(context.ended)
             if context.to_decode:
-                yield from self.decode_pending().__await__()
+                yield from self.decode_pending()  # type: ignore[misc]
             if future.poll():
                 return
             if context.to_decode:
@@ -154,11 +157,20 @@ class AsyncDriver:
             except ProtocolError as error:
                 raise context.broken(error) from error
             if progress is _WAIT:
-                yield from self.channel.exchange().__await__()
+                try:
+                    yield from self.channel.exchange()  # type: ignore[misc]
+                except BaseException:
+                    self._end_if_lost()
+                    raise
             elif progress is _EXECUTE_RUN:
                 self.start_run(self.runs.pop(machine.run_to_execute))
             elif progress is not _READY:
                 raise self.signal_of(progress)
+
+    def _end_if_lost(self) -> None:
+        """Let every further operation raise, should the handler swallow what unwinds it."""
+        if self.channel.is_lost:
+            self._context.lose(self._machine)
 
     def signal_of(self, progress: Progress) -> BaseException:
         """Give what CANCELLED or SUSPENDED raise in the handler."""
@@ -176,17 +188,20 @@ class AsyncDriver:
         assert codec is not None
         assert pending is not None
         while pending:
-            future, payload, decode = pending.pop(0)
+            future, payload, decode = pending[0]
             try:
                 future.set_value(decode(await codec.decode(payload)))
             except Exception as error:
                 future.set_error(error)
+            del pending[0]  # not before: who is cancelled while decoding leaves it for the next wait
 
     # Steps
 
+    @_may_wait
     def _execute_here(self, run: RunFuture[Any]) -> Generator[Any, Any, None]:
         """Execute the step in the task that waits for it."""
-        context, machine, action = self._context, self._machine, run.action
+        context = self._context
+        machine = context.machine
         step_machine = self._step_machine
         if step_machine is None:
             step_machine = self._step_machine = StepMachine(context)
@@ -195,38 +210,45 @@ class AsyncDriver:
         self._is_in_step = True
         token = in_step.set(True)
         started_s = time.monotonic()
+        value: Any
         try:
-            if is_coroutine_action(action):
-                coroutine: Coroutine[Any, Any, Any] = action(*run.arguments, **run.keywords)
-            else:
-                coroutine = self._in_thread(run)
-            value = yield from coroutine.__await__()
-            payload = run.serialize(value)
-        except SdkInternalBaseException:
+            execution: Coroutine[Any, Any, Any] = run.action(*run.arguments, **run.keywords)
+            value = yield from execution  # type: ignore[misc]
+            payload = written(value, run, context)  # pyright: ignore[reportUnknownArgumentType] # it takes whatever it is given
+        except (SdkInternalBaseException, KeyboardInterrupt, GeneratorExit):
             raise
-        except Exception as error:
-            self._propose_failure(run, error, started_s)
-        except asyncio.CancelledError:
-            if not self.step_cancelled:
+        except asyncio.CancelledError as error:
+            if self.step_cancelled:
+                self._propose_cancelled(run)
+            elif self.main.cancelling() > 0:
+                self._take_back(run)
                 raise
-            self._propose_cancelled(run)
+            else:  # it waited for something that was cancelled, and was not itself
+                self._propose_failure(run, error, started_s)
+        except BaseException as error:
+            self._propose_failure(run, error, started_s)
         else:
             self._propose_value(run, payload)
         finally:
             self._is_in_step = False
             context.machine = machine
             in_step.reset(token)
-        if self.step_cancelled:
-            self.step_cancelled = False
-            self.main.uncancel()
+            was_cancelled = self.step_cancelled
+            if was_cancelled:
+                self.step_cancelled = False
+                self.main.uncancel()
+        if was_cancelled:
             raise InvocationCancelledError
+
+    def _take_back(self, run: RunFuture[Any]) -> None:
+        """Let the step be executed again by whoever waits for it next: this execution was interrupted."""
+        self._machine.take_run_back(run.step)
+        self.runs[run.step] = run
 
     def _propose_value(self, run: RunFuture[Any], payload: bytes) -> None:
         context = self._context
         try:
-            self._machine.propose_run_success(
-                run.step, payload if context.codec is None else context.codec.encode(payload)
-            )
+            self._machine.propose_run_success(run.step, payload)
         except ProtocolError as error:
             raise context.broken(error) from error
 
@@ -252,14 +274,21 @@ class AsyncDriver:
 
     def start_run(self, run: RunFuture[Any]) -> None:
         """Execute the step in a task of its own, which wakes whoever waits."""
-        variables = copy_context()
+        variables = copy_context() if run.variables is None else run.variables
         variables.run(in_step.set, True)
         task = asyncio.get_running_loop().create_task(self._execute_aside(run), context=variables)
-        if self._run_tasks is None:
+        if not self._run_tasks:
             self._run_tasks = set()
+            self._context.machine = cast("Machine", StepMachine(self._context, self._machine))
         self._run_tasks.add(task)
-        task.add_done_callback(self._run_tasks.discard)
+        task.add_done_callback(self._run_done)
         self.channel.read_ahead()
+
+    def _run_done(self, task: asyncio.Task[None]) -> None:
+        assert self._run_tasks is not None
+        self._run_tasks.discard(task)
+        if not self._run_tasks:
+            self._context.machine = self._machine
 
     async def _execute_aside(self, run: RunFuture[Any]) -> None:
         context = self._context
@@ -269,14 +298,14 @@ class AsyncDriver:
                 value = await run.action(*run.arguments, **run.keywords)
             else:
                 value = await self._in_thread(run)
-            payload = run.serialize(value)
-        except asyncio.CancelledError:
-            if not self.cancelled or context.ended is not None:
+            payload = written(value, run, context)
+        except BaseException as error:
+            if context.ended is not None:
                 raise
-            self._propose_cancelled(run)
-        except Exception as error:
-            if context.ended is None:
-                with suppress(SdkInternalException):  # whoever waits is woken, and raises it
+            with suppress(SdkInternalException):  # whoever waits is woken, and raises it
+                if self.cancelled and isinstance(error, asyncio.CancelledError):
+                    self._propose_cancelled(run)
+                else:
                     self._propose_failure(run, error, started_s)
         else:
             if context.ended is None:
@@ -291,6 +320,7 @@ class AsyncDriver:
         """Look whether what arrived concerns a handler that waits for something else."""
         context = self._context
         if self.channel.is_lost:
+            self._end_if_lost()
             self.abort(Disconnected())
         elif context.ended is not None:
             return

@@ -12,12 +12,12 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from durably.authoring.failures import failure_of
+from durably.authoring.failures import text_of
 from durably.authoring.location import caller_location
 from durably.authoring.replay_logging import attempt_logger
-from durably.authoring.runs import describe
+from durably.authoring.runs import describe, failure_from, outcome_of, status_of
 from durably.errors import ProtocolError, RetryableError, SdkInternalBaseException, TerminalError
-from durably.machine import Failure, Machine, MachineOptions
+from durably.machine import Machine, MachineOptions
 from durably.protocol.versions import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -91,12 +91,11 @@ def write_error(context: Context, error: BaseException) -> None:
     machine = context.machine
     if context.ended is not None or machine.is_closed:
         return
-    outcome = failure_of(error, context.failure_maps)
+    outcome = outcome_of(error, context)
     try:
         match outcome:
             case TerminalError():
-                metadata = tuple((outcome.metadata or {}).items())
-                machine.sys_output(Failure(outcome.status_code, outcome.message, metadata))
+                machine.sys_output(failure_from(outcome))
                 machine.sys_end()
             case SdkInternalBaseException():
                 # A signal of another attempt, or one that user code made: this attempt did not end by itself.
@@ -104,8 +103,8 @@ def write_error(context: Context, error: BaseException) -> None:
             case RetryableError():
                 after = outcome.retry_after
                 machine.fail(
-                    code=outcome.status_code,
-                    message=outcome.message,
+                    code=status_of(outcome),
+                    message=text_of(outcome.message),
                     stacktrace=_trace(error),
                     next_retry_delay_ms=None if after is None else max(0, after // _MILLISECOND),
                 )

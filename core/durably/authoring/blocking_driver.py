@@ -13,13 +13,12 @@ from collections.abc import Callable, Generator
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from durably.authoring.async_driver import StepMachine
 from durably.authoring.codec import decode_blocking
 from durably.authoring.combined import CombinedFuture, MappedFuture
 from durably.authoring.current import in_step
-from durably.authoring.drivers import BlockingIO
+from durably.authoring.drivers import BlockingIO, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
-from durably.authoring.runs import propose_failure, propose_value
+from durably.authoring.runs import StepMachine, propose_failure, propose_value
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -104,12 +103,13 @@ class BlockingDriver:
     def _exchange(self) -> None:
         """Send what is written; then block until there is input, or a step has ended."""
         machine, io = self._machine, self._io
-        output = machine.data_to_send()
-        if output:
-            io.send(output)
+        self._send()
         if self._done:
             return
-        data = io.receive()
+        try:
+            data = io.receive()
+        except Disconnected:
+            raise self._lost() from None
         try:
             if data is None:
                 machine.receive_eof()
@@ -118,12 +118,26 @@ class BlockingDriver:
         except ProtocolError as error:
             raise self._context.broken(error) from error
 
+    def _send(self) -> None:
+        output = self._machine.data_to_send()
+        if output:
+            try:
+                self._io.send(output)
+            except Disconnected:
+                raise self._lost() from None
+
+    def _lost(self) -> Disconnected:
+        self._context.lose(self._machine)
+        return Disconnected()
+
     def _execute(self, handle: int, waited_for: DurableFuture[Any]) -> None:
         """Execute a step here when nothing else can run meanwhile, else on a helper thread."""
         run = self.runs.pop(handle)
         if run is waited_for or (self._executing == 0 and not self._awaits_several(waited_for)):
             self._execute_here(run)
         else:
+            if not self._executing:
+                self._context.machine = cast("Machine", StepMachine(self._context, self._machine))
             self._executing += 1
             self._io.submit(lambda: self._execute_aside(run))
 
@@ -133,10 +147,9 @@ class BlockingDriver:
         return isinstance(future, CombinedFuture)
 
     def _execute_here(self, run: RunFuture[Any]) -> None:
-        context, machine = self._context, self._machine
-        output = machine.data_to_send()
-        if output:
-            self._io.send(output)
+        context = self._context
+        self._send()
+        machine = context.machine
         step_machine = StepMachine(context)
         step_machine.step = run.name
         context.machine = cast("Machine", step_machine)
@@ -162,6 +175,8 @@ class BlockingDriver:
     def _take_outcomes(self) -> None:
         while self._done:
             self._executing -= 1
+            if not self._executing:
+                self._context.machine = self._machine
             self._done.popleft()()
 
     def _propose(self, run: RunFuture[Any], propose: Proposal) -> None:
@@ -198,9 +213,9 @@ def _execute(run: RunFuture[Any]) -> Proposal:
                 f"Step {run.name!r} of a def handler has an async action.",
                 hint="Use a plain function, or make the handler async def.",
             )
-    except SdkInternalBaseException:
+    except (SdkInternalBaseException, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit() in an action is a failed execution, not the end of the process
         return _failure_of(run, error, int((time.monotonic() - started_s) * 1000))
     return lambda machine, context: propose_value(machine, run, context, value)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never, cast
 
-from durably.authoring.futures import DurableFuture, DurableTimeoutError
+from durably.authoring.futures import DurableFuture, DurableTimeoutError, await_in_turn
 from durably.errors import TerminalError, UsageError
 from durably.machine import AwaitTree, Combinator, Combined
 
@@ -101,11 +101,7 @@ class MappedFuture(DurableFuture[MappedT]):
 def await_composite(future: DurableFuture[T]) -> Generator[Any, Any, T]:
     """Wait for a future that is made of others; the body of their `__await__`."""
     if not future.poll():
-        context = future.context
-        if context.turns is None:
-            yield from context.driver.wait(future)
-        else:
-            yield from context.turns.wait(future)
+        yield from await_in_turn(future.context, future)
     if future.failed:
         raise future.outcome
     return cast("T", future.outcome)
@@ -147,7 +143,7 @@ class CombinedFuture(DurableFuture[T]):
     ) -> None:
         """Combine `children`; `collect` gives the value, or raises, once the rule is met."""
         super().__init__(same_context(children), 0)
-        self.children = children
+        self.children: tuple[DurableFuture[Any], ...] = children
         self._combinator = combinator
         self._collect = collect
 

@@ -127,3 +127,7 @@ class BlockingIO(Protocol):
     def submit(self, function: Callable[[], None]) -> None:
         """Run `function` on another thread, with the context variables of the caller."""
         ...
+
+    def when_disconnected(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the runtime goes away, from any thread; at once if it has gone."""
+        ...

@@ -26,7 +26,7 @@ from durably.errors import (
     TerminalError,
 )
 
-__all__ = ["FailureMap", "FailureRule", "failure_of"]
+__all__ = ["FailureMap", "FailureRule", "Outcome", "failure_of", "text_of"]
 
 FailureRule: TypeAlias = int | Callable[[Any], TerminalError | None]
 """A status code, with the exception's text as the message, or a function from the exception to the error.
@@ -82,7 +82,7 @@ class FailureMap:
             rule = self._rules.get(cls)
             if rule is None:
                 continue
-            terminal = TerminalError(str(error) or cls.__name__, rule) if isinstance(rule, int) else rule(error)
+            terminal = TerminalError(text_of(error) or cls.__name__, rule) if isinstance(rule, int) else rule(error)
             if terminal is not None and terminal.__cause__ is None and terminal is not error:
                 terminal.__cause__ = error
             return terminal
@@ -103,6 +103,14 @@ def _check_rule(cause: Any, rule: Any) -> None:
         raise ConfigurationError(
             f"{cause.__name__} is mapped to {rule!r}.", hint="Give a status code, or a function from the error."
         )
+
+
+def text_of(something: object) -> str:
+    """Give the text of an exception, or of what stands where a text should, whatever its `__str__` does."""
+    try:
+        return str(something)
+    except Exception as broken:
+        return f"<its text could not be had: {type(broken).__name__}>"
 
 
 def failure_of(error: BaseException, maps: Sequence[FailureMap] = ()) -> Outcome | None:

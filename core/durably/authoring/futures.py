@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Generator
+from contextvars import Context as Variables
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from zlib import crc32
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 __all__ = [
     "DurableFuture",
     "DurableTimeoutError",
+    "RecordedRunFuture",
     "RestateDurableCallFuture",
     "RestateDurableFuture",
     "RestateDurableSleepFuture",
     "RunFuture",
     "SendHandle",
     "Settled",
+    "await_in_turn",
     "closed_misuse",
 ]
 
@@ -89,7 +92,9 @@ class DurableFuture(Generic[T]):
         """
         if self._state is _PENDING:
             context = self._context
-            if context.turns is None:
+            if context.to_decode:  # a wait that was cancelled left its value undecoded
+                yield from await_in_turn(context, self)
+            elif context.turns is None:
                 try:
                     progress = context.machine.await_one(self._handle)
                 except ProtocolError as error:
@@ -172,7 +177,7 @@ class DurableFuture(Generic[T]):
         if not machine.is_completed(self._handle):
             return False
         self.settle(machine)
-        return True
+        return self._state is not _PENDING  # the codec may still have to decode it
 
     def settle(self, machine: Machine) -> None:
         """Take the notification, which must be delivered, and keep what it means."""
@@ -254,10 +259,20 @@ class RestateDurableSleepFuture(DurableFuture[None]):
     __slots__ = ()
 
 
+class RecordedRunFuture(DurableFuture[T]):
+    """A durable step whose completion is recorded: its action does not run."""
+
+    __slots__ = ()
+
+    def error_of(self, failure: Failure) -> TerminalError:
+        """Give a step failure, as `RunFuture` does; what the action raised is no longer known."""
+        return RunFailedError(failure.message, failure.code, dict(failure.metadata) or None)
+
+
 class RunFuture(DurableFuture[T]):
     """A durable step: its action runs when the future is first waited for, unless it is recorded."""
 
-    __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize")
+    __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize", "variables")
 
     _handle: int
 
@@ -278,13 +293,14 @@ class RunFuture(DurableFuture[T]):
         self._decode = serde.deserialize
         self._state = _PENDING
         self._outcome: Any = None
-        self.serialize = serde.serialize
-        self.name = name
-        self.action = action
-        self.arguments = arguments
-        self.keywords = keywords
-        self.policy = policy
+        self.serialize: Callable[[T | None], bytes] = serde.serialize
+        self.name: str = name
+        self.action: Callable[..., Any] = action
+        self.arguments: tuple[Any, ...] = arguments
+        self.keywords: dict[str, Any] = keywords
+        self.policy: RunRetryPolicy = policy
         self.cause: BaseException | None = None
+        self.variables: Variables | None = None
 
     @property
     def step(self) -> int:
@@ -346,6 +362,11 @@ class SendHandle:
     async def cancel_invocation(self) -> None:
         """Ask the callee to cancel."""
         cast("Context", self._context).cancel_invocation(await self._invocation_id)
+
+
+def await_in_turn(context: Operations, future: DurableFuture[Any]) -> Generator[Any, Any, None]:
+    """Wait until `future` is settled, in the way that fits how many tasks the handler has."""
+    return context.driver.wait(future) if context.turns is None else context.turns.wait(future)
 
 
 def closed_misuse(error: ProtocolError) -> bool:

@@ -146,6 +146,16 @@ class Handler:
         return self.output.serde
 
     @property
+    def accept(self) -> str:
+        """Media types of the input."""
+        return self.input.content_type
+
+    @property
+    def content_type(self) -> str:
+        """Media type of the result."""
+        return self.output.content_type
+
+    @property
     def is_keyed(self) -> bool:
         """Whether calls of it need a key."""
         return self.service_kind is not ServiceKind.SERVICE

@@ -97,9 +97,9 @@ class Operations:
         self.machine = machine
         self.handler = handler
         self._input = invocation
-        self.attempt_headers = attempt_headers
-        self.codec = codec
-        self.failure_maps = failure_maps
+        self.attempt_headers: dict[str, str] = attempt_headers
+        self.codec: JournalValueCodec | None = codec
+        self.failure_maps: Sequence[FailureMap] = failure_maps
         self.turns = None
         self.ended = None
         self.extension_data = None
@@ -170,6 +170,12 @@ class Operations:
             self.ended = signal
             return signal
         return SuspendedException() if isinstance(self.ended, SuspendedException) else SdkInternalException()
+
+    def lose(self, machine: Machine) -> None:
+        """Let every further operation raise: the runtime went away, and will run the handler again."""
+        lost = SdkInternalException("The connection to the runtime was lost.")
+        self.end(lost)
+        machine.fail(message=lost.args[0])  # nobody will read it, but nothing is executed any more
 
     def finish(self) -> None:
         """Tell whoever waits for it that the attempt is over, and let go of the driver."""

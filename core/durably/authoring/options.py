@@ -7,7 +7,7 @@ reach it in the manifest. A handler's value overrides its service's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, get_args
@@ -16,8 +16,10 @@ from durably.errors import ConfigurationError
 
 __all__ = ["ContextManagerFactory", "HandlerOptions", "InvocationRetryPolicy", "StatePreload", "preload"]
 
-ContextManagerFactory: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
-"""Makes a context manager that is entered around each attempt; synchronous ones work too."""
+ContextManagerFactory: TypeAlias = (
+    Callable[[], AbstractAsyncContextManager[Any]] | Callable[[], AbstractContextManager[Any]]
+)
+"""Makes a context manager that is entered around each attempt; for a `def` handler it must be a synchronous one."""
 
 StatePreload: TypeAlias = bool | list[str]
 """True: all state travels with each attempt; False: none; a list: these keys."""

@@ -38,8 +38,8 @@ class DurablePromise(Generic[T]):
         type_hint: type[T] | None = None,
     ) -> None:
         """Stand for the promise `name`; contexts make these."""
-        self.name = name
-        self.serde = serde
+        self.name: str = name
+        self.serde: Serde[T] = serde
         self._context = context
         self._type_hint = type_hint
 

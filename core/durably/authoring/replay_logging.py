@@ -12,7 +12,7 @@ from durably.authoring.current import current_attempt
 
 __all__ = ["RestateLoggingFilter", "attempt_logger", "getLogger"]
 
-attempt_logger = logging.getLogger("durably.attempt")
+attempt_logger: logging.Logger = logging.getLogger("durably.attempt")
 """Where the package reports failed attempts. It has no filter: a failure during replay must be seen."""
 
 

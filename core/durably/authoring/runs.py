@@ -15,7 +15,9 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from durably.authoring.failures import failure_of
+from durably.authoring.current import in_step
+from durably.authoring.failures import Outcome, failure_of, text_of
+from durably.authoring.replay_logging import attempt_logger
 from durably.errors import RetryableError, TerminalError, UsageError
 from durably.machine import Failure, OnExhausted, RunRetryPolicy
 from durably.serde import DefaultSerde, Serde
@@ -23,16 +25,23 @@ from durably.serde import DefaultSerde, Serde
 if TYPE_CHECKING:
     from durably.authoring.contexts import Context
     from durably.authoring.futures import RunFuture
+    from durably.authoring.operations import Operations
     from durably.machine import Machine
 
 __all__ = [
     "RunAction",
     "RunOptions",
+    "StepMachine",
     "describe",
+    "failure_from",
     "is_coroutine_action",
+    "outcome_of",
     "propose_failure",
     "propose_value",
     "retry_policy",
+    "status_of",
+    "step_misuse",
+    "written",
 ]
 
 T = TypeVar("T")
@@ -45,6 +54,8 @@ _MAX_MESSAGE_CHARS = 4096  # of a failure text that is taken from an exception
 _INITIAL_INTERVAL_MS = 50
 _MAX_INTERVAL_MS = 10_000
 _FACTOR = 2.0
+_MAX_STATUS = 65535
+_DEFAULT_STATUS = 500
 
 
 @dataclass(frozen=True)
@@ -143,15 +154,55 @@ def _has_coroutine_call(candidate: object) -> bool:
     return not isinstance(candidate, type) and inspect.iscoroutinefunction(getattr(type(candidate), "__call__", None))  # noqa: B004 - the method itself is wanted
 
 
+def step_misuse(context: Operations, step: str = "") -> UsageError:
+    """Give the error for an action that uses the handler's context: what it asked for could not be recorded."""
+    which = f"step {step!r}" if step else "a step"
+    return UsageError(
+        f"{context.describe()}: the action of {which} used the handler's context.",
+        hint="Use the context before or after the step, and pass values into the action.",
+    )
+
+
+class StepMachine:
+    """Stands in for the machine while steps execute: steps must not use the context.
+
+    With `machine` the handler goes on meanwhile: code outside of steps gets what it asks for.
+    """
+
+    __slots__ = ("_context", "_machine", "step")
+
+    def __init__(self, context: Operations, machine: Machine | None = None) -> None:
+        """Stand in for `context`'s machine; `step` is the name of the step that runs, where there is only one."""
+        self._context = context
+        self._machine = machine
+        self.step = ""
+
+    @property
+    def is_replaying(self) -> bool:
+        """Tell what the log filter asks; a step executes only after the replay."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse, or give the machine's attribute."""
+        if self._machine is None or in_step.get():
+            raise step_misuse(self._context, self.step)
+        return getattr(self._machine, name)
+
+
 def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value: Any) -> None:
     """Propose what the action returned. A value that cannot be serialized counts as a failed execution."""
     try:
-        payload = run.serialize(value)
+        payload = written(value, run, context)
     except Exception as error:
         propose_failure(machine, run, context, error, duration_ms=0)
         return
-    codec = context.codec
-    machine.propose_run_success(run.step, payload if codec is None else codec.encode(payload))
+    machine.propose_run_success(run.step, payload)
+
+
+def written(value: Any, run: RunFuture[Any], context: Operations) -> bytes:
+    """Give the result of a step as it is journaled."""
+    payload = run.serialize(value)
+    return payload if context.codec is None else context.codec.encode(payload)
 
 
 def propose_failure(
@@ -161,18 +212,17 @@ def propose_failure(
 
     Afterwards the machine is closed when the attempt has to be retried.
     """
-    outcome = failure_of(error, context.failure_maps)
+    outcome = outcome_of(error, context)
     if isinstance(outcome, TerminalError):
         run.cause = error
-        metadata = tuple((outcome.metadata or {}).items())
-        machine.propose_run_failure(run.step, Failure(outcome.status_code, outcome.message, metadata))
+        machine.propose_run_failure(run.step, failure_from(outcome))
         return
     retryable = outcome if isinstance(outcome, RetryableError) else None
     delay = None if retryable is None else retryable.retry_after
     if machine.propose_run_error(
         run.step,
-        code=500 if retryable is None else retryable.status_code,
-        message=describe(error) if retryable is None else retryable.message,
+        code=500 if retryable is None else status_of(retryable),
+        message=describe(error) if retryable is None else text_of(retryable.message),
         stacktrace="".join(traceback.format_exception(error)),
         attempt_duration_ms=duration_ms,
         policy=run.policy,
@@ -181,11 +231,29 @@ def propose_failure(
         run.cause = error
 
 
+def outcome_of(error: BaseException, context: Operations) -> Outcome | None:
+    """Give how the attempt ends that raised `error`; see `failure_of`. A failure map that fails says nothing."""
+    try:
+        return failure_of(error, context.failure_maps)
+    except Exception:
+        attempt_logger.exception("%s: a failure map failed.", context.describe())
+        return None
+
+
+def failure_from(error: TerminalError) -> Failure:
+    """Give an error as it is written, whatever its fields were given: it ends something for good."""
+    metadata = tuple((text_of(key), text_of(value)) for key, value in (error.metadata or {}).items())
+    return Failure(status_of(error), text_of(error.message), metadata)
+
+
+def status_of(error: TerminalError | RetryableError) -> int:
+    """Give the status of an error, or 500 where it is none."""
+    status: Any = error.status_code
+    return int(status) if isinstance(status, int) and 0 < status <= _MAX_STATUS else _DEFAULT_STATUS
+
+
 def describe(error: BaseException) -> str:
     """Give an exception as one text for operators, bounded, whatever its `__str__` does."""
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"<its text could not be had: {type(broken).__name__}>"
+    text = text_of(error)
     name = type(error).__name__
     return f"{name}: {text}"[:_MAX_MESSAGE_CHARS] if text else name

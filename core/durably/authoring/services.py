@@ -61,7 +61,7 @@ class DefinedService:
         self.name = name
         self.description = description
         self.options = options
-        self.failures = FailureMap.of(failures)
+        self.failures: FailureMap = FailureMap.of(failures)
         self.handlers: dict[str, Handler] = {}
 
     def __repr__(self) -> str:

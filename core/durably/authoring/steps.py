@@ -9,9 +9,10 @@ from random import Random
 from typing import Any, ParamSpec, TypeVar, cast, overload
 from uuid import UUID
 
-from durably.authoring.futures import DurableFuture, RestateDurableSleepFuture, RunFuture
+from durably.authoring.current import in_step
+from durably.authoring.futures import DurableFuture, RecordedRunFuture, RestateDurableSleepFuture, RunFuture
 from durably.authoring.operations import DEFAULT_SERDE, Operations, milliseconds, wall_clock_ms
-from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy
+from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy, step_misuse
 from durably.errors import ProtocolError
 from durably.serde import DefaultSerde, Serde, resolve_serde, return_serde
 
@@ -145,7 +146,7 @@ class Steps(Operations):
         except ProtocolError as error:
             raise self.broken(error) from error
         if recorded:
-            return DurableFuture(self, handle, serde.deserialize)
+            return RecordedRunFuture(self, handle, serde.deserialize)
         run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
         self.driver.runs[handle] = run
         return run
@@ -171,8 +172,13 @@ class Steps(Operations):
     def random(self) -> Random:
         """Give the invocation's random generator: the same numbers on every attempt.
 
+        Raises:
+            UsageError: Called in a step, which does not run on every attempt.
+
         Source: service protocol, StartMessage.random_seed (V5: derived from the invocation id).
         """
+        if in_step.get():
+            raise step_misuse(self)
         if self._random is None:
             self._random = Random(self._input.random_seed)  # noqa: S311 - replay needs a seeded generator
         return self._random
@@ -183,8 +189,14 @@ class Steps(Operations):
 
     def time(self) -> DurableFuture[float]:
         """Give the time, in seconds since the epoch, as it was when first asked for here."""
+        if not self.handler.is_async:
+            return self.run_typed("timestamp", _read_clock_here)
         return self.run_typed("timestamp", _read_clock)
 
 
 async def _read_clock() -> float:
+    return time.time()
+
+
+def _read_clock_here() -> float:
     return time.time()

@@ -59,6 +59,7 @@ def _run_handler(
     codec = endpoint.codec_source.get_blocking()
     context = new_context(handler, endpoint, machine, attempt_headers, codec)
     context.driver = BlockingDriver(context, machine, io)
+    io.when_disconnected(context.attempt_finished.set)
     token = current_attempt.set(context)
     try:
         write_result(context, _call(handler, context))
@@ -75,10 +76,10 @@ def _run_handler(
 
 
 def _call(handler: Handler, context: Context) -> Any:
-    body = context.input_body
-    if context.codec is not None:
-        body = decode_blocking(context.codec, body)
-    argument = handler.decode_input(body) if handler.takes_input else None
+    argument = None
+    if handler.takes_input:
+        body = context.input_body
+        argument = handler.decode_input(body if context.codec is None else decode_blocking(context.codec, body))
     with ExitStack() as stack:
         for manager in handler.context_managers:
             stack.enter_context(_synchronous(manager(), handler))

@@ -7,13 +7,12 @@ Operations that give nothing (`set`, `resolve_awakeable`, …) are the same on b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 from uuid import UUID
 
-from durably.authoring.calls import HandlerType
 from durably.authoring.contexts import (
     Context,
     ObjectContext,
@@ -21,10 +20,11 @@ from durably.authoring.contexts import (
     WorkflowContext,
     WorkflowSharedContext,
 )
-from durably.authoring.futures import DurableFuture, SendHandle
+from durably.authoring.futures import DurableFuture
 from durably.authoring.promises import DurablePromise
 from durably.authoring.request import Request
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, RunOptions
+from durably.authoring.sync_calls import SyncCalls, SyncSendHandle
 from durably.serde import DefaultSerde, Serde
 
 __all__ = [
@@ -38,32 +38,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-InputT = TypeVar("InputT")
-OutputT = TypeVar("OutputT")
 ParamsT = ParamSpec("ParamsT")
 
 _DEFAULT_SERDE: Serde[Any] = DefaultSerde()
-
-Headers = Mapping[str, str] | None
-
-
-class SyncSendHandle:
-    """A one-way call that has been recorded, in a `def` handler."""
-
-    __slots__ = ("_context", "_handle")
-
-    def __init__(self, context: Context, handle: SendHandle) -> None:
-        """Wrap the handle of the operation."""
-        self._context = context
-        self._handle = handle
-
-    def invocation_id(self) -> str:
-        """Give the callee's invocation id."""
-        return self._handle.invocation_id_future.result()
-
-    def cancel_invocation(self) -> None:
-        """Ask the callee to cancel."""
-        self._context.cancel_invocation(self.invocation_id())
 
 
 class SyncDurablePromise(Generic[T]):
@@ -97,7 +74,7 @@ class SyncDurablePromise(Generic[T]):
         self._promise.reject(message, code).result()
 
 
-class SyncContext:
+class SyncContext(SyncCalls):
     """The context of a plain service's `def` handler.
 
     Attributes:
@@ -110,7 +87,7 @@ class SyncContext:
 
     def __init__(self, start: Context) -> None:
         """Wait for the operations of `start`."""
-        self.start = start
+        self.start: Context = start
 
     def request(self) -> Request:
         """Give the request that started the invocation."""
@@ -199,165 +176,39 @@ class SyncContext:
         """Ask another invocation to cancel."""
         self.start.cancel_invocation(invocation_id)
 
+    def cancellation(self) -> None:
+        """Block until this invocation is cancelled, in handlers with `explicit_cancellation`."""
+        self.start.cancellation().result()
+
     def attach_invocation(
         self, invocation_id: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
     ) -> T:
         """Block until another invocation has its result."""
         return self.start.attach_invocation(invocation_id, serde, type_hint).result()
 
+    def attach_workflow(
+        self, workflow: str, key: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
+    ) -> T:
+        """Block until the workflow `workflow` with that key has its result."""
+        return self.start.attach_workflow(workflow, key, serde, type_hint).result()
+
+    def attach_idempotent(
+        self,
+        service: str,
+        handler: str,
+        idempotency_key: str,
+        key: str | None = None,
+        serde: Serde[T] = _DEFAULT_SERDE,
+        type_hint: type[T] | None = None,
+    ) -> T:
+        """Block until the invocation that was made with that idempotency key has its result."""
+        return self.start.attach_idempotent(service, handler, idempotency_key, key, serde, type_hint).result()
+
     def invocation_output(
         self, invocation_id: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
     ) -> T | None:
         """Give another invocation's result if it is completed now, else None."""
         return self.start.invocation_output(invocation_id, serde, type_hint).result()
-
-    # Calls
-
-    def call(
-        self,
-        handler: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> OutputT:
-        """Call a handler and block until its result is there; see `Context.call`."""
-        return self.start.call(
-            handler,
-            arg,
-            key=key,
-            idempotency_key=idempotency_key,
-            headers=headers,
-            scope=scope,
-            limit_key=limit_key,
-        ).result()
-
-    def send(
-        self,
-        handler: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> SyncSendHandle:
-        """Call a handler without waiting for it; see `Context.send`."""
-        handle = self.start.send(
-            handler,
-            arg,
-            key=key,
-            delay=delay,
-            idempotency_key=idempotency_key,
-            headers=headers,
-            scope=scope,
-            limit_key=limit_key,
-        )
-        return SyncSendHandle(self.start, handle)
-
-    def service_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> OutputT:
-        """Call a handler of a plain service and block until its result is there."""
-        return self.start.service_call(tpe, arg, idempotency_key, headers).result()
-
-    def service_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SyncSendHandle:
-        """Call a handler of a plain service without waiting for it."""
-        return SyncSendHandle(self.start, self.start.service_send(tpe, arg, send_delay, idempotency_key, headers))
-
-    def object_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> OutputT:
-        """Call a handler of a virtual object and block until its result is there."""
-        return self.start.object_call(tpe, key, arg, idempotency_key, headers).result()
-
-    def object_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SyncSendHandle:
-        """Call a handler of a virtual object without waiting for it."""
-        return SyncSendHandle(self.start, self.start.object_send(tpe, key, arg, send_delay, idempotency_key, headers))
-
-    def workflow_call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> OutputT:
-        """Call a handler of a workflow and block until its result is there."""
-        return self.start.workflow_call(tpe, key, arg, idempotency_key, headers).result()
-
-    def workflow_send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        key: str,
-        arg: InputT,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-    ) -> SyncSendHandle:
-        """Call a handler of a workflow without waiting for it."""
-        return SyncSendHandle(self.start, self.start.workflow_send(tpe, key, arg, send_delay, idempotency_key, headers))
-
-    def generic_call(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> bytes:
-        """Call a handler by name, with bytes in and bytes out."""
-        return self.start.generic_call(service, handler, arg, key, idempotency_key, headers, scope, limit_key).result()
-
-    def generic_send(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> SyncSendHandle:
-        """Call a handler by name, with bytes, without waiting for it."""
-        handle = self.start.generic_send(
-            service, handler, arg, key, send_delay, idempotency_key, headers, scope, limit_key
-        )
-        return SyncSendHandle(self.start, handle)
 
 
 class SyncObjectSharedContext(SyncContext):

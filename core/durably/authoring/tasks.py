@@ -16,7 +16,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Coroutine, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.current import current_attempt, in_step
@@ -29,18 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["HandlerTaskFactory", "note_tasks_of_handlers"]
 
 _AS_COMPLETED_DEPTH: Final = 5  # frames between the making of a task and `as_completed`
-_AS_COMPLETED: Final = frozenset(
-    {
-        code
-        for function in (asyncio.as_completed, getattr(asyncio.as_completed, "__init__", None))
-        if (code := getattr(function, "__code__", None)) is not None
-    }
-    | {
-        method.__code__
-        for cls in (getattr(asyncio.tasks, "_AsCompletedIterator", None),)
-        if cls is not None and isinstance(method := cls.__init__, FunctionType)
-    }
-)
+
+
+def _codes_of_as_completed() -> frozenset[CodeType]:
+    makers: list[Any] = [asyncio.as_completed, getattr(asyncio.as_completed, "__init__", None)]
+    iterator = getattr(asyncio.tasks, "_AsCompletedIterator", None)
+    if iterator is not None and isinstance(iterator.__init__, FunctionType):
+        makers.append(iterator.__init__)
+    return frozenset(maker.__code__ for maker in makers if hasattr(maker, "__code__"))
+
+
+_AS_COMPLETED: Final = _codes_of_as_completed()
 """Code of `asyncio.as_completed` in the Pythons that we support: a function, since 3.13 one that makes an iterator."""
 
 

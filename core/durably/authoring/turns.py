@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextvars import Context as Variables
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.futures import DurableFuture
@@ -49,8 +50,8 @@ class Waiter:
 
     def __init__(self, durable: DurableFuture[Any], wake_up: asyncio.Future[None]) -> None:
         """Wait for `durable`."""
-        self.durable = durable
-        self.wake_up = wake_up
+        self.durable: DurableFuture[Any] = durable
+        self.wake_up: asyncio.Future[None] = wake_up
 
 
 class Turns:
@@ -123,6 +124,9 @@ class Turns:
             return
         if self._resting:
             self._warn_of_outside_order()
+        for run in self._driver.runs.values():
+            if run.variables is None:
+                run.variables = copy_context()  # steps start from a callback of ours, which has none of them
         waiter = Waiter(durable, self._loop.create_future())
         self._waiters.append(waiter)
         self._schedule()
@@ -194,6 +198,8 @@ class Turns:
                 return
             if self._wake_settled():
                 return
+            if context.to_decode:
+                continue
             progress = machine.progress(self._tree())
             if progress is Progress.WAIT:
                 self._resting = True

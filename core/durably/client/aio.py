@@ -49,16 +49,16 @@ class Client(Verbs):
             journal_codec: The codec of the endpoint.
         """
         self.client = client
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
         self._codec = CodecSource(journal_codec)
 
-    async def _exchange(self, request: IngressRequest) -> tuple[int, bytes]:
+    async def _exchange(self, request: IngressRequest) -> bytes:
         with transport.translated_errors(str(self.client.base_url)):
             response = await self.client.request(
                 request.method, request.path, headers={**self.headers, **request.headers}, content=request.content
             )
         requests.raise_for_status(response.status_code, response.reason_phrase, response.content)
-        return response.status_code, response.content
+        return response.content
 
     async def _encoded(self, body: bytes) -> bytes:
         codec = await self._codec.get()
@@ -120,7 +120,7 @@ class Client(Verbs):
 
     async def _call(self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers) -> bytes:
         request = requests.call_request(target, await self._encoded(body), content_type, headers)
-        _, output = await self._exchange(request)
+        output = await self._exchange(request)
         return await self._decoded(output)
 
     async def _send(
@@ -128,7 +128,7 @@ class Client(Verbs):
     ) -> RestateClientSendHandle:
         encoded = await self._encoded(body)
         request = requests.call_request(target, encoded, content_type, headers, send=True, delay=delay)
-        return requests.send_handle(*await self._exchange(request))
+        return requests.send_handle(await self._exchange(request))
 
     def scope(self, scope: str) -> ScopedClient:
         """Give a client whose calls carry `scope`."""
@@ -185,7 +185,7 @@ class Client(Verbs):
         Raises:
             HttpError: It failed for good, or is not known (404).
         """
-        _, output = await self._exchange(requests.invocation_request(invocation_id, "attach"))
+        output = await self._exchange(requests.invocation_request(invocation_id, "attach"))
         return resolve_serde(serde, type_hint).deserialize(await self._decoded(output))
 
     async def output(
@@ -206,7 +206,7 @@ class Client(Verbs):
             HttpError: The run failed for good, or there is none for this key (404).
         """
         handler, target = requests.handler_target(tpe, key)
-        _, output = await self._exchange(requests.workflow_request(target.service, key, "attach"))
+        output = await self._exchange(requests.workflow_request(target.service, key, "attach"))
         result: Any = handler.output_serde.deserialize(await self._decoded(output))
         return result  # type: ignore[no-any-return]
 
@@ -221,7 +221,7 @@ class Client(Verbs):
 
     async def _output(self, request: IngressRequest, serde: Serde[Any]) -> InvocationOutput[Any]:
         try:
-            _, output = await self._exchange(request)
+            output = await self._exchange(request)
         except HttpError as error:
             if error.status_code == requests.OUTPUT_NOT_READY:
                 return InvocationOutput(is_ready=False)

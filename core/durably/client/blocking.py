@@ -49,16 +49,16 @@ class BlockingClient(BlockingVerbs):
             journal_codec: The codec of the endpoint.
         """
         self.client = client
-        self.headers = headers or {}
+        self.headers: dict[str, str] = headers or {}
         self._codec = CodecSource(journal_codec)
 
-    def _exchange(self, request: IngressRequest) -> tuple[int, bytes]:
+    def _exchange(self, request: IngressRequest) -> bytes:
         with transport.translated_errors(str(self.client.base_url)):
             response = self.client.request(
                 request.method, request.path, headers={**self.headers, **request.headers}, content=request.content
             )
         requests.raise_for_status(response.status_code, response.reason_phrase, response.content)
-        return response.status_code, response.content
+        return response.content
 
     def _encoded(self, body: bytes) -> bytes:
         codec = self._codec.get_blocking()
@@ -120,7 +120,7 @@ class BlockingClient(BlockingVerbs):
 
     def _call(self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers) -> bytes:
         request = requests.call_request(target, self._encoded(body), content_type, headers)
-        _, output = self._exchange(request)
+        output = self._exchange(request)
         return self._decoded(output)
 
     def _send(
@@ -128,7 +128,7 @@ class BlockingClient(BlockingVerbs):
     ) -> RestateClientSendHandle:
         encoded = self._encoded(body)
         request = requests.call_request(target, encoded, content_type, headers, send=True, delay=delay)
-        return requests.send_handle(*self._exchange(request))
+        return requests.send_handle(self._exchange(request))
 
     def scope(self, scope: str) -> BlockingScopedClient:
         """Give a client whose calls carry `scope`."""
@@ -185,7 +185,7 @@ class BlockingClient(BlockingVerbs):
         Raises:
             HttpError: It failed for good, or is not known (404).
         """
-        _, output = self._exchange(requests.invocation_request(invocation_id, "attach"))
+        output = self._exchange(requests.invocation_request(invocation_id, "attach"))
         return resolve_serde(serde, type_hint).deserialize(self._decoded(output))
 
     def output(
@@ -206,7 +206,7 @@ class BlockingClient(BlockingVerbs):
             HttpError: The run failed for good, or there is none for this key (404).
         """
         handler, target = requests.handler_target(tpe, key)
-        _, output = self._exchange(requests.workflow_request(target.service, key, "attach"))
+        output = self._exchange(requests.workflow_request(target.service, key, "attach"))
         result: Any = handler.output_serde.deserialize(self._decoded(output))
         return result  # type: ignore[no-any-return]
 
@@ -221,7 +221,7 @@ class BlockingClient(BlockingVerbs):
 
     def _output(self, request: IngressRequest, serde: Serde[Any]) -> InvocationOutput[Any]:
         try:
-            _, output = self._exchange(request)
+            output = self._exchange(request)
         except HttpError as error:
             if error.status_code == requests.OUTPUT_NOT_READY:
                 return InvocationOutput(is_ready=False)

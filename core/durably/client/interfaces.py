@@ -58,7 +58,7 @@ class RestateClientSendHandle:
 
     Attributes:
         invocation_id: To attach to it, ask for its output or cancel it.
-        status_code: 202.
+        status_code: 200 for every accepted invocation, as in restate-sdk; the ingress itself says 202.
         is_new: False if the idempotency key (or the workflow's key) had started it before.
     """
 

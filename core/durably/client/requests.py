@@ -39,6 +39,7 @@ OUTPUT_NOT_READY: Final = 470
 """Status of an output that was asked for while the invocation is still running."""
 
 _FIRST_ERROR_STATUS: Final = 400
+_ACCEPTED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ def raise_for_status(status: int, reason: str, body: bytes) -> None:
     )
 
 
-def send_handle(status: int, body: bytes) -> RestateClientSendHandle:
+def send_handle(body: bytes) -> RestateClientSendHandle:
     """Read the answer to a send.
 
     Raises:
@@ -262,7 +263,7 @@ def send_handle(status: int, body: bytes) -> RestateClientSendHandle:
     invocation_id = answer.get("invocationId")
     if not isinstance(invocation_id, str):
         raise ClientError("The answer to the send names no invocation.", hint="Is this the URL of an ingress?")
-    return RestateClientSendHandle(invocation_id, status, is_new=answer.get("status") != "PreviouslyAccepted")
+    return RestateClientSendHandle(invocation_id, _ACCEPTED, is_new=answer.get("status") != "PreviouslyAccepted")
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

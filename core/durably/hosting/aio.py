@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from contextvars import copy_context
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -89,8 +89,8 @@ class AsgiChannel:
         self._sender: asyncio.Task[None] | None = None
         self._sent: asyncio.Future[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self.is_lost = False
-        self.has_ended = False
+        self.is_lost: bool = False
+        self.has_ended: bool = False
         self.on_input: Callable[[], None] | None = None
 
     async def flush(self) -> None:
@@ -105,6 +105,9 @@ class AsgiChannel:
             while data and not self.is_lost:
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
                 data = self._machine.data_to_send()
+        except asyncio.CancelledError:
+            self.is_lost = True  # nobody knows how much of it was sent
+            raise
         finally:
             self._is_sending = False
             if self._sent is not None:
@@ -134,13 +137,17 @@ class AsgiChannel:
 
     async def exchange(self) -> None:
         """Flush, then return once the machine received input, or `wake` was called."""
+        if self.is_lost:
+            raise Disconnected
         self._is_inside = True
+        data = b""
         try:
             if self._reader is None and not self.has_ended:
                 # Nobody else reads or writes.
                 data = self._machine.data_to_send()
                 if data:
                     await self._send({"type": "http.response.body", "body": data, "more_body": True})
+                    data = b""
                 self._take(await self._receive())
             else:
                 await self.flush()
@@ -150,6 +157,12 @@ class AsgiChannel:
                     await waiting
                 self._arrived = False
                 self._waiting = None
+        except asyncio.CancelledError:
+            if data:
+                self.is_lost = True  # nobody knows how much of it was sent
+            raise
+        except OSError as error:
+            self._lose(error)
         finally:
             self._is_inside = False
         if self.is_lost:
@@ -322,9 +335,14 @@ async def _run_handler(
     try:
         value = await _guarded(_call(handler, context), channel)
         write_result(context, value)
-    except asyncio.CancelledError:
-        if driver.aborting is None or task.uncancel() > 0:
+    except asyncio.CancelledError as error:
+        if driver.aborting is not None:
+            if task.uncancel() > 0:
+                raise
+        elif task.cancelling() > 0:
             raise
+        else:
+            write_error(context, error)  # it waited for something that was cancelled, and was not itself
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
@@ -341,10 +359,10 @@ async def _run_handler(
 
 async def _call(handler: Handler, context: Context) -> Any:
     """Decode the input and call the handler inside its context managers."""
-    body = context.input_body
-    if context.codec is not None:
-        body = await context.codec.decode(body)
-    argument = handler.decode_input(body) if handler.takes_input else None
+    argument = None
+    if handler.takes_input:
+        body = context.input_body
+        argument = handler.decode_input(body if context.codec is None else await context.codec.decode(body))
     if not handler.context_managers:
         try:
             return await handler.invoke(context, argument)
@@ -353,7 +371,11 @@ async def _call(handler: Handler, context: Context) -> Any:
                 await _close_extensions(context.extension_data)
     async with AsyncExitStack() as stack:
         for manager in handler.context_managers:
-            await stack.enter_async_context(manager())
+            entered = manager()
+            if isinstance(entered, AbstractAsyncContextManager):
+                await stack.enter_async_context(entered)
+            else:
+                stack.enter_context(entered)
         stack.push_async_callback(_close_extensions_of, context)
         return await handler.invoke(context, argument)
 

@@ -40,7 +40,7 @@ class Bridge:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, helpers: ThreadPool) -> None:
         """Connect to `loop`; durable steps that run beside the handler use `helpers`."""
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
         self._loop = loop
         self._helpers = helpers
         self._condition = threading.Condition(threading.Lock())
@@ -54,6 +54,7 @@ class Bridge:
         self._output_bytes = 0
         self._is_signalled = False
         self._waiting_since_s: float | None = None
+        self._on_disconnect: Callable[[], None] | None = None
 
     # The thread's side.
 
@@ -103,6 +104,14 @@ class Bridge:
         context = contextvars.copy_context()
         self._helpers.submit(lambda: context.run(function))
 
+    def when_disconnected(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the peer goes away; at once if it has gone."""
+        with self._condition:
+            self._on_disconnect = callback
+            is_late = self._is_disconnected
+        if is_late:
+            callback()
+
     def finish(self) -> None:
         """Say that the thread is done with this attempt."""
         with self._condition:
@@ -148,7 +157,10 @@ class Bridge:
             self._input.clear()
             self._output.clear()
             self._condition.notify_all()
+            callback = self._on_disconnect
         self.changed.set()
+        if callback is not None:
+            callback()
 
     def take_output(self) -> tuple[bytes, bool]:
         """Take everything that the thread sent, and whether that is all; both at once, or one would be missed."""

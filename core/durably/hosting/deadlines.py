@@ -26,8 +26,8 @@ class Deadline:
         """Prepare a limit for what `task` does inside the `with` block."""
         self._queue = queue
         self.task: asyncio.Task[Any] | None = task
-        self.due_s = 0.0
-        self.has_passed = False
+        self.due_s: float = 0.0
+        self.has_passed: bool = False
 
     def __enter__(self) -> Self:
         """Start to count."""

@@ -6,8 +6,7 @@ Owns their names, defaults and bounds, in one frozen value.
 from __future__ import annotations
 
 import enum
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +14,9 @@ from durably.errors import ConfigurationError
 from durably.protocol.manifest import ProtocolMode
 
 __all__ = ["DEFAULT_HOSTING", "HostingOptions", "Unsigned"]
+
+
+_DEFAULT_THREADS: Final = 32  # handlers in threads mostly wait, for a step or for the runtime; cores do not matter
 
 
 class Unsigned(enum.Enum):
@@ -26,11 +28,6 @@ class Unsigned(enum.Enum):
     WARN = "warn"  # accept, and say so once
     ACCEPT = "accept"  # a private network, chosen on purpose
     LOOPBACK_ONLY = "loopback_only"  # accept from this machine, when no proxy stands between
-
-
-def _default_threads() -> int:
-    # As the standard library's executor sizes itself: handlers in threads mostly wait.
-    return min(32, (os.cpu_count() or 1) + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class HostingOptions:
 
     mode: ProtocolMode | None = None
     unsigned: Unsigned = Unsigned.WARN
-    threads: int = field(default_factory=_default_threads)
+    threads: int = _DEFAULT_THREADS
     shutdown_grace: timedelta = timedelta(seconds=3)
     blocked_after: timedelta | None = timedelta(seconds=1)
 

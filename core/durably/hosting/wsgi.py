@@ -147,6 +147,9 @@ class _WholeRequest:
         context = contextvars.copy_context()
         self._helpers.submit(lambda: context.run(function))
 
+    def when_disconnected(self, callback: Callable[[], None]) -> None:
+        """Do nothing: WSGI does not tell."""
+
     def output(self) -> bytes:
         return b"".join(self._output)
 

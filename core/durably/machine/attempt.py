@@ -1,9 +1,9 @@
-"""The stream side of an attempt: bytes in, bytes out, and how it fails.
+"""What an attempt is made of: its state, its buffers, what it sends, and how it fails.
 
-Owns the state, the buffers, what arrived and what has not been sent. It knows which messages may
-arrive when; what the handler may call stands in the modules built on it:
+What may arrive, and what the handler may call, stands in the modules built on it:
 
-    attempt    bytes, states, errors                       (this module)
+    attempt    state, buffers, sending, errors             (this module)
+    incoming   what may arrive when
     journal    one command of the handler: replay or write
     keyed_state, calls, promises, signals, runs            the handler's operations
     awaiting   waiting, suspension, cancellation
@@ -16,23 +16,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from google.protobuf.message import DecodeError
-
 from durably.errors import (
     CommandInfo,
     JournalMismatchError,
     LocalProtocolError,
     ProtocolError,
-    RemoteProtocolError,
     UnsupportedFeatureError,
 )
-from durably.machine.notifications import read_notification
 from durably.machine.options import DEFAULT_OPTIONS, ErrorBehavior, MachineOptions
 from durably.machine.states import CLOSED, EXECUTING, Event, State, advance
 from durably.machine.values import FIRST_FREE_SIGNAL, Failure, Handle, Result
 from durably.protocol import messages
 from durably.protocol.framing import FrameDecoder, encode_frame
-from durably.protocol.messages import CLASS_OF, MessageType, is_command, is_notification
+from durably.protocol.messages import MessageType
 from durably.protocol.versions import ProtocolVersion
 
 __all__ = ["Attempt", "encodable"]
@@ -163,49 +159,6 @@ class Attempt:
 
     # ---- bytes
 
-    def receive_data(self, data: bytes) -> None:
-        """Feed bytes from the runtime; afterwards send `data_to_send()` and ask for progress again.
-
-        Args:
-            data: Any chunking of the request body. Empty is ignored, and so is everything once the
-                attempt is closed: keep reading the body and drop it.
-
-        Raises:
-            RemoteProtocolError: The bytes break the protocol. The attempt has failed and
-                `data_to_send()` holds its Error.
-        """
-        if self._state in CLOSED:
-            return
-        try:
-            for kind, _flags, payload in self._decoder.feed(data):
-                if is_notification(kind) and (self._missing_entries or self._state in EXECUTING):
-                    self._receive_notification(payload)
-                elif is_command(kind) and self._missing_entries:
-                    self._commands.append((kind, payload))
-                    self._count_entry()
-                else:
-                    self._receive_control(kind, payload)
-        except RemoteProtocolError as error:
-            self._die(error)
-
-    def receive_eof(self) -> None:
-        """Say that the runtime closed its side; afterwards ask for progress again.
-
-        What is awaited and has not arrived cannot arrive any more in this attempt, so that waiting
-        turns into a suspension. Calling it again changes nothing.
-
-        Raises:
-            RemoteProtocolError: The recorded journal is incomplete. The attempt has failed and
-                `data_to_send()` holds its Error.
-        """
-        self._input_closed = True
-        if self._state is State.WAITING_START or self._state is State.WAITING_ENTRIES:
-            self._die(
-                RemoteProtocolError(
-                    f"The stream ended while {self._state.value}: {self._missing_entries} entries are missing."
-                )
-            )
-
     def data_to_send(self) -> bytes:
         """Take everything written since the last call; b"" when there is nothing.
 
@@ -217,62 +170,6 @@ class Attempt:
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
         return data
-
-    # ---- incoming messages
-
-    def _receive_notification(self, payload: bytes) -> None:
-        notification = read_notification(payload)
-        self._received_ids.add(notification[0])
-        self._queue.append(notification)
-        if self._missing_entries:
-            self._count_entry()
-
-    def _count_entry(self) -> None:
-        self._missing_entries -= 1
-        if not self._missing_entries:
-            self._commands.reverse()
-            self._state = advance(self._state, Event.LAST_ENTRY_RECEIVED)
-
-    def _receive_control(self, kind: int, payload: bytes) -> None:
-        if kind == MessageType.START and self._state is State.WAITING_START:
-            self._receive_start(payload)
-        elif kind == MessageType.PROPOSE_RUN_COMPLETION_ACK and self._state is State.PROCESSING:
-            self._receive_ack(payload)
-        elif kind in CLASS_OF:
-            raise RemoteProtocolError(f"{MessageType(kind).name} must not arrive while {self._state.value}.")
-        else:
-            known_range = is_command(kind) or is_notification(kind) or kind > 0xFBFF
-            raise RemoteProtocolError(
-                f"A message of the unknown type {kind:#06x} arrived while {self._state.value}.",
-                code=571 if known_range else 500,
-            )
-
-    def _receive_start(self, payload: bytes) -> None:
-        try:
-            start = messages.Start.FromString(payload)
-            self._state_map = {entry.key.decode(): entry.value for entry in start.state_map}
-        except DecodeError as error:
-            raise RemoteProtocolError("Start cannot be decoded.", code=500) from error
-        except UnicodeDecodeError as error:
-            raise RemoteProtocolError("A state key in Start is not UTF-8.", code=500) from error
-        if not start.known_entries:
-            raise RemoteProtocolError("Start announces no entries; there is at least Input.", code=500)
-        start.ClearField("state_map")  # the map is kept once
-        self._start = start
-        self._partial_state = start.partial_state
-        self._missing_entries = start.known_entries
-        self._state = advance(self._state, Event.START_RECEIVED)
-
-    def _receive_ack(self, payload: bytes) -> None:
-        try:
-            handle = messages.ProposeRunCompletionAck.FromString(payload).completion_id
-        except DecodeError as error:
-            raise RemoteProtocolError("ProposeRunCompletionAck cannot be decoded.", code=500) from error
-        if handle not in self._proposed_runs:
-            raise RemoteProtocolError(f"Step {handle} was acknowledged, but this attempt has not proposed it.")
-        # The result takes its place among the notifications where the ack stands, which is where the journal has it.
-        self._received_ids.add(handle)
-        self._queue.append((handle, self._proposed_runs.pop(handle)))
 
     def _start_message(self) -> messages.Start:
         """Give Start. Only called while the handler may run, hence after it arrived."""

@@ -20,7 +20,8 @@ from typing import NoReturn, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from durably.errors import CommandInfo, JournalMismatchError, LocalProtocolError, RemoteProtocolError
-from durably.machine.attempt import Attempt, encodable
+from durably.machine.attempt import encodable
+from durably.machine.incoming import Incoming
 from durably.machine.mismatches import Cause, cause_of, describe, differences
 from durably.machine.states import Event, State, advance
 from durably.machine.values import Failure
@@ -37,7 +38,7 @@ _PROCESSING = State.PROCESSING
 _REPLAYING = State.REPLAYING
 
 
-class Journal(Attempt):
+class Journal(Incoming):
     """Commands in the order of the handler; see `Machine`."""
 
     __slots__ = ()

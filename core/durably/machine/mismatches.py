@@ -118,7 +118,8 @@ def differences(kind: int, recorded: Message, asked: Message, *, with_payloads: 
     found: list[Difference] = []
     for field in recorded.DESCRIPTOR.fields:
         name = field.name
-        if name in ignored or held.get(name) == wanted.get(name):
+        # A list of messages cannot be compared with None in every protobuf runtime.
+        if name in ignored or ((name in held) == (name in wanted) and held.get(name) == wanted.get(name)):
             continue
         is_payload = name in payloads
         # A payload without presence of its own (bytes, not a message) is absent when it is empty.

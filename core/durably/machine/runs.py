@@ -72,6 +72,16 @@ class Runs(Journal):
         """Tell whether the step's completion has arrived, read or not. If so, do not execute it."""
         return handle in self._received_ids
 
+    def take_run_back(self, handle: int) -> None:
+        """Say that the execution of a step was interrupted: the next await that reaches it hands it out again.
+
+        Args:
+            handle: A step that `progress` handed out.
+        """
+        interrupted = self._executing_runs.pop(handle, None)
+        if interrupted is not None:
+            self._waiting_runs[handle] = interrupted
+
     def propose_run_success(self, handle: int, value: bytes) -> None:
         """Offer a step's result to the runtime, then send `data_to_send()` and go on waiting.
 
@@ -172,11 +182,11 @@ class Runs(Journal):
     def _propose(self, handle: int, result: bytes | Failure, payload: bytes) -> None:
         if self._executing_runs.pop(handle, None) is None:
             del self._waiting_runs[handle]
+        flags = 0
         if self.version >= ProtocolVersion.V7:
             self._proposed_runs[handle] = result
-            self._send(_PROPOSE, payload, REQUESTED_ACK)
-        else:
-            self._send(_PROPOSE, payload)
+            flags = REQUESTED_ACK
+        self._send(_PROPOSE, payload, flags)
 
     def _find_run(self, handle: int) -> tuple[int, str]:
         """Give index and name of the command of a step that has no result yet; fail the attempt for any other."""

@@ -117,7 +117,7 @@ class Pending:
                 code=500,
                 hint="Combine them in one list instead of one inside the other.",
             )
-        self.combinator = tree.combinator
+        self.combinator: Combinator = tree.combinator
         self.children: list[Handle | Pending] = [
             Pending(child, depth + 1) if isinstance(child, Combined) else child for child in tree.children
         ]
@@ -187,9 +187,11 @@ def future_of(awaited: Handle | Pending, *, with_cancel: bool) -> messages.Futur
 
 def awaiting_on_of(awaited: Handle | Pending, *, with_cancel: bool) -> bytes:
     """Write the serialized AwaitingOn of an await (V7), which is sent once per wait."""
-    if with_cancel and isinstance(awaited, int) and 0 < awaited < 128:
+    if with_cancel and isinstance(awaited, int) and 0 < awaited < 16384:
         # One completion or the cancellation: nearly every wait, ten times faster by hand.
-        return b"\x0a\x08\x0a\x01%c\x12\x01\x01\x28\x01" % awaited
+        if awaited < 128:
+            return b"\x0a\x08\x0a\x01%c\x12\x01\x01\x28\x01" % awaited
+        return b"\x0a\x09\x0a\x02%c%c\x12\x01\x01\x28\x01" % (awaited & 127 | 128, awaited >> 7)
     return messages.AwaitingOn(awaiting_on=future_of(awaited, with_cancel=with_cancel)).SerializeToString()
 
 

@@ -64,7 +64,7 @@ class FrameDecoder:
 
     def __init__(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         """Start at a frame boundary with nothing buffered."""
-        self.max_message_bytes = max_message_bytes
+        self.max_message_bytes: int = max_message_bytes
         self._buffer = bytearray()
         # Total length the buffer must reach before there is something to do: a header, then a frame.
         self._wanted = HEADER_BYTES

@@ -102,7 +102,7 @@ class RequestIdentity:
             ConfigurationError: A key is malformed, or one that would let anyone sign.
             MissingExtraError: There are keys, but PyJWT, cryptography or base58 is not installed.
         """
-        self.keys = tuple(keys)
+        self.keys: tuple[str, ...] = tuple(keys)
         self._public_keys = tuple(_read_key(key) for key in self.keys)
 
     def verify(self, headers: Mapping[str, str] | Iterable[tuple[str, str]], path: str, *, now: float) -> None:

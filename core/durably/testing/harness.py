@@ -143,8 +143,8 @@ class RestateTestHarness:
             MissingExtraError: hypercorn or httpx is not installed.
         """
         httpx_module()
-        self.app_server = AppServer(app)
-        self.server = RestateServer(settings=settings)
+        self.app_server: AppServer = AppServer(app)
+        self.server: RestateServer = RestateServer(settings=settings)
         self._follow_logs = follow_logs
         self._stopped = threading.Event()
 

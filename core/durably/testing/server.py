@@ -123,10 +123,10 @@ class RestateServer:
                 hint="Install one with: npm install --prefix .servers @restatedev/restate-server@1.7",
             )
         self.binary = found
-        self.settings = dict(settings or {})
+        self.settings: dict[str, str] = dict(settings or {})
         self.startup_timeout = startup_timeout
         self._keeps_directory = directory is not None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="durably-restate-"))
+        self.directory: Path = directory or Path(tempfile.mkdtemp(prefix="durably-restate-"))
         self._ingress_port, self._admin_port, self._node_port = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None

@@ -21,7 +21,7 @@ from tests.conformance.suite.stages import Pair, Stage
 
 __all__ = ["Campaign", "ColumnReport", "Outcome"]
 
-COLUMNS_AT_ONCE: Final = int(os.environ.get("DURABLY_CONFORMANCE_COLUMNS", "3"))
+COLUMNS_AT_ONCE: Final = int(os.environ.get("DURABLY_CONFORMANCE_COLUMNS", "4"))
 SCENARIOS_AT_ONCE: Final = 16
 
 
@@ -100,7 +100,7 @@ class Campaign:
                         self._play(column, pair, each)
         except BaseException as error:
             for each in scenarios:
-                self._settle(column, each, Outcome(0.0, error))
+                self._settle(column, each, Outcome(0.0, AssertionError(f"The {lane.value} lane broke: {error}")))
         finally:
             if pair is not None:
                 pair.stop()

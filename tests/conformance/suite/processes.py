@@ -69,7 +69,8 @@ class ServiceProcess:
         """
         handlers = "sync" if self.column.handlers is Handlers.SYNC else "async"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
-        environment = inherited | {"DURABLY_CONFORMANCE_HANDLERS": handlers, "PYTHONPATH": str(_ROOT)}
+        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = inherited | {"DURABLY_CONFORMANCE_HANDLERS": handlers, "PYTHONPATH": path}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
