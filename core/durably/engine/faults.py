@@ -24,6 +24,8 @@ class FaultPoint(enum.Enum):
 
     BEGIN = "begin"
     """Before a batch of events is applied."""
+    STATEMENT = "statement"
+    """After each statement that writes to SQLite; what it wrote is not stored yet."""
     COMMIT = "commit"
     """Before the commit of a batch; nothing of it is stored."""
     ACKNOWLEDGE = "acknowledge"

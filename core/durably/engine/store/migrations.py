@@ -118,7 +118,7 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Migr
 def _version_of(connection: sqlite3.Connection, path: str, newest: int) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables: int = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if version == 0 and tables == 0:
         return 0
     if version == 0 or application != APPLICATION_ID:
