@@ -178,24 +178,27 @@ class SqliteStore(Store):
 
     # ---- maintenance, on the writer's thread between transactions
 
-    def maintain(self, *, is_idle: bool) -> None:
+    def maintain(self, is_idle: bool) -> bool:
         """Copy the WAL into the file when it is time to. Call it after commits, and when there is nothing to do.
 
         Args:
             is_idle: Whether no work waits.
 
+        Returns:
+            Whether something is left to do, for which a reader has to end first.
+
         Raises:
             StoreFailedError: The disk failed. The store accepts nothing more.
         """
         if self._failure is not None:
-            return
-        connection = self._connection
-        rows = connection.total_changes - self._checkpointed_changes
-        blob_bytes = self._transaction.blob_bytes
-        if rows >= (_CHECKPOINT_ROWS if is_idle else _CHECKPOINT_ROWS_BUSY) or blob_bytes >= _CHECKPOINT_BLOB_BYTES:
+            return False
+        if is_idle and self.wal_bytes > WAL_LIMIT_BYTES:
+            return not self.checkpoint(truncate=True)
+        rows = self._connection.total_changes - self._checkpointed_changes
+        is_due = rows >= (_CHECKPOINT_ROWS if is_idle else _CHECKPOINT_ROWS_BUSY)
+        if is_due or self._transaction.blob_bytes >= _CHECKPOINT_BLOB_BYTES:
             self.checkpoint()
-        elif is_idle and rows == 0 and self.wal_bytes > WAL_LIMIT_BYTES:
-            self.checkpoint(truncate=True)
+        return False
 
     def checkpoint(self, *, truncate: bool = False) -> bool:
         """Copy the WAL into the file, as far as readers allow.
