@@ -8,7 +8,7 @@ without a word, and its defaults differ between builds.
     synchronous       FULL     FULL     a commit is on the disk when it returns; NORMAL loses some in a power cut
     mmap_size         0        0        an I/O error must be an error, not a signal
     query_only        –        1        only the writer writes, and so only the writer checkpoints
-    busy_timeout      5 s      5 s      wait for a backup tool, then say so
+    busy_timeout      5 s      5 s      wait for a backup tool, then say so; 20 ms for the writer once it is open
     trusted_schema    0        0        a prepared file must not run functions
     journal_size_limit 64 MiB  –        the WAL gives space back after a long reader
 

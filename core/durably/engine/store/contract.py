@@ -2,7 +2,7 @@
 
 Rules
 
-1. One transaction is open at a time, on the writer's thread. It sees its own writes. Nothing it
+1. One transaction is open at a time, the writer's. It sees its own writes. Nothing it
    wrote is visible to readers before `Store.commit` returned, and all of it survives a crash after.
 2. Typed rows in, typed rows out: callers see no SQL. Each method costs an index look-up or a range
    of one index; none grows with the number of completed invocations.
@@ -345,12 +345,12 @@ class Transaction(Reader, Protocol):
 class Store(Protocol):
     """A store with one writer and any number of readers.
 
-    `read`, `fence` and `close` are for any thread; everything else is for the writer's alone. `read` does not
-    work between `begin` and `commit` of the same thread.
+    `read`, `fence` and `close` are for any thread; everything else is the writer's, who may begin on one thread and
+    commit on another. `read` does not work on the thread that began the open transaction.
     """
 
     def begin(self) -> Transaction:
-        """Open the transaction.
+        """Open the transaction. It hardly waits: where the store is busy, try again.
 
         Raises:
             StoreError: It cannot be written to now; see the subclasses.

@@ -14,6 +14,8 @@ Rules
     2. A failed sync is never tried again: Linux forgets what it could not write. Checkpoints are therefore asked for
        here, where their errors are seen, and not left to SQLite, which ignores them.
     3. `reopen` makes durable whatever survived, by a complete checkpoint, or fails.
+    4. `begin` hardly waits for another process's lock, because it may be called on an event loop: who called it tries
+       again. `commit` waits for the disk, and may be called on another thread than `begin`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, TypeVar
 
 from typing_extensions import override
@@ -52,6 +55,9 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("durably.engine.store")
 
+_BEGIN_TIMEOUT_MS: Final = 20
+"""How long `begin` waits for another process: about as long as a small commit takes."""
+
 _CHECKPOINT_ROWS: Final = 1000
 """Changed rows after which an idle writer copies the WAL into the file: about as many pages."""
 
@@ -60,6 +66,9 @@ _CHECKPOINT_ROWS_BUSY: Final = 8000
 
 _CHECKPOINT_BLOB_BYTES: Final = 16 * 1024 * 1024
 """Payload bytes that count as much as `_CHECKPOINT_ROWS_BUSY`."""
+
+_CUT_PAUSE_S: Final = 1.0
+"""How long to wait after a reader kept the WAL from being cut."""
 
 _WAL_WARNING_BYTES: Final = 256 * 1024 * 1024
 _MAX_IDLE_READERS: Final = 4
@@ -70,7 +79,7 @@ class SqliteStore(Store):
 
     Args:
         path: The file; it is created when it does not exist, its directory is not.
-        busy_timeout_s: How long to wait for another process's lock.
+        busy_timeout_s: How long opening and reading wait for another process's lock.
         magic: Tells the kind of file system.
 
     Raises:
@@ -100,6 +109,7 @@ class SqliteStore(Store):
         self._is_marked = False
         self._connection, self._transaction = self._open()
         self._checkpointed_changes = self._connection.total_changes
+        self._next_cut = 0.0
 
     # ---- the writer
 
@@ -178,27 +188,32 @@ class SqliteStore(Store):
 
     # ---- maintenance, on the writer's thread between transactions
 
-    def maintain(self, is_idle: bool) -> bool:
-        """Copy the WAL into the file when it is time to. Call it after commits, and when there is nothing to do.
+    def is_due(self, *, is_idle: bool) -> bool:
+        """Tell whether `maintain` has something to do; cheap enough to be asked after every commit.
+
+        Args:
+            is_idle: Whether no work waits.
+        """
+        if self._failure is not None:
+            return False
+        rows = self._connection.total_changes - self._checkpointed_changes
+        return (
+            rows >= (_CHECKPOINT_ROWS if is_idle else _CHECKPOINT_ROWS_BUSY)
+            or self._transaction.blob_bytes >= _CHECKPOINT_BLOB_BYTES
+            or (is_idle and self._is_wal_long())
+        )
+
+    def maintain(self, *, is_idle: bool) -> None:
+        """Copy the WAL into the file, and cut it when it is long and no work waits. It takes milliseconds.
 
         Args:
             is_idle: Whether no work waits.
 
-        Returns:
-            Whether something is left to do, for which a reader has to end first.
-
         Raises:
             StoreFailedError: The disk failed. The store accepts nothing more.
         """
-        if self._failure is not None:
-            return False
-        if is_idle and self.wal_bytes > WAL_LIMIT_BYTES:
-            return not self.checkpoint(truncate=True)
-        rows = self._connection.total_changes - self._checkpointed_changes
-        is_due = rows >= (_CHECKPOINT_ROWS if is_idle else _CHECKPOINT_ROWS_BUSY)
-        if is_due or self._transaction.blob_bytes >= _CHECKPOINT_BLOB_BYTES:
-            self.checkpoint()
-        return False
+        if self._failure is None:
+            self.checkpoint(truncate=is_idle and self._is_wal_long())
 
     def checkpoint(self, *, truncate: bool = False) -> bool:
         """Copy the WAL into the file, as far as readers allow.
@@ -212,15 +227,9 @@ class SqliteStore(Store):
         Raises:
             StoreFailedError: The disk failed. The store accepts nothing more.
         """
+        mode = "TRUNCATE" if truncate else "PASSIVE"
         try:
-            if truncate:
-                self._connection.execute("PRAGMA busy_timeout = 0")  # try, do not wait for a reader
-            try:
-                mode = "TRUNCATE" if truncate else "PASSIVE"
-                row: tuple[int, int, int] = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-            finally:
-                if truncate:
-                    self._connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+            row: tuple[int, int, int] = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.Error as error:
             failure = self._translated(error)
             if isinstance(failure, StoreFullError | StoreBusyError):  # the WAL keeps everything until it works
@@ -231,7 +240,9 @@ class SqliteStore(Store):
         self._transaction.blob_bytes = 0
         self._watch_wal()
         busy, pages, copied = row
-        return busy == 0 and pages == copied
+        is_complete = busy == 0 and pages == copied
+        self._next_cut = 0.0 if is_complete else monotonic() + _CUT_PAUSE_S
+        return is_complete
 
     @property
     def wal_bytes(self) -> int:
@@ -279,6 +290,7 @@ class SqliteStore(Store):
         try:
             migrate(connection, self.path)
             check_side_files(self.path)
+            connection.execute(f"PRAGMA busy_timeout = {_BEGIN_TIMEOUT_MS}")
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -337,6 +349,9 @@ class SqliteStore(Store):
         if isinstance(found, StoreFailedError | StoreCorruptError):
             self._failure = found
         return found
+
+    def _is_wal_long(self) -> bool:
+        return self.wal_bytes > WAL_LIMIT_BYTES and monotonic() >= self._next_cut
 
     def _watch_wal(self) -> None:
         is_long = self.wal_bytes > _WAL_WARNING_BYTES
