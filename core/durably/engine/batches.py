@@ -30,7 +30,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from durably.engine import faults
 from durably.engine.actions import Action
@@ -39,7 +39,7 @@ from durably.engine.faults import FaultPoint
 from durably.engine.store.contract import Store, Transaction
 from durably.errors import EngineStoppedError, StoreBusyError, StoreError, StoreFullError
 
-__all__ = ["Apply", "Batches"]
+__all__ = ["Apply", "Batches", "Upkeep"]
 
 T = TypeVar("T")
 Apply = Callable[[Transaction, Event], Sequence[Action]]
@@ -48,6 +48,8 @@ Apply = Callable[[Transaction, Event], Sequence[Action]]
 _BATCH_EVENTS: Final = 64  # a batch holds the loop for a few ms at most
 _LARGE_BYTES: Final = 128 * 1024  # from here on a batch is applied on the thread
 _RETRY_S: Final = 1.0
+_BUSY_PAUSE_S: Final = 0.01
+_BUSY_LIMIT_S: Final = 5.0
 _BACKLOG_EVENTS: Final = 256  # from here on those who produce events wait
 
 _logger = logging.getLogger("durably.engine")
@@ -61,6 +63,22 @@ class _State(enum.Enum):
     STOPPED = enum.auto()
 
 
+class Upkeep(Protocol):
+    """What a store in a file needs between transactions; see `SqliteStore`."""
+
+    def is_due(self, *, is_idle: bool) -> bool:
+        """Tell whether `maintain` has something to do; cheap."""
+        ...
+
+    def maintain(self, *, is_idle: bool) -> None:
+        """Do it; takes milliseconds.
+
+        Raises:
+            StoreError: Nothing can be stored any more.
+        """
+        ...
+
+
 class Batches:
     """The one writer of a store. All methods are for the event loop that `start` ran on."""
 
@@ -72,6 +90,7 @@ class Batches:
         perform: Callable[[Sequence[Action]], None],
         refuse: Callable[[Event, Exception], None],
         fail: Callable[[StoreError], None],
+        upkeep: Upkeep | None = None,
         waits_for_disk: bool = True,
     ) -> None:
         """Write to `store`.
@@ -82,6 +101,7 @@ class Batches:
             perform: Does the actions of a committed batch; must not raise.
             refuse: Told of each event that is not stored and will not be, with the reason.
             fail: Told once that nothing will ever be stored again.
+            upkeep: What the store needs from time to time.
             waits_for_disk: Whether commits take time, and so a thread.
         """
         self._store = store
@@ -89,7 +109,9 @@ class Batches:
         self._perform = perform
         self._refuse = refuse
         self._fail = fail
+        self._upkeep = upkeep
         self._queue: list[Event] = []
+        self._busy_since: float | None = None
         self._state = _State.IDLE
         self._refused_with: StoreError | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -209,9 +231,13 @@ class Batches:
             return
         try:
             actions = self._applied(events)
+        except StoreBusyError as error:
+            self._wait_for_lock(events, error)
+            return
         except Exception as error:  # noqa: BLE001  # whatever the store raised: the batch is not stored
             self._failed(events, error)
             return
+        self._busy_since = None
         self._state = _State.COMMITTING
         if jobs is not None:
             jobs.put(lambda: self._commit(events, actions))
@@ -301,7 +327,20 @@ class Batches:
         self._perform(actions)
         if faults.hook is not None:
             faults.hook(FaultPoint.ACKNOWLEDGED)
+        upkeep, jobs = self._upkeep, self._jobs
+        if upkeep is not None and jobs is not None and upkeep.is_due(is_idle=not self._queue):
+            is_idle = not self._queue
+            jobs.put(lambda: self._keep_up(upkeep, is_idle))
+            return
         self._next_batch()
+
+    def _keep_up(self, upkeep: Upkeep, is_idle: bool) -> None:
+        try:
+            upkeep.maintain(is_idle=is_idle)
+        except Exception as error:  # noqa: BLE001  # told on the loop
+            self._call(self._failed, [], error)
+            return
+        self._call(self._next_batch)
 
     # ---- failures
 
@@ -323,6 +362,17 @@ class Batches:
             self._refuse(event, error)
         self._stop()
         self._fail(error)
+
+    def _wait_for_lock(self, events: list[Event], error: StoreBusyError) -> None:
+        """Try again soon: another process writes to the file, a backup for example."""
+        now = self._loop.time()
+        if self._busy_since is None:
+            self._busy_since = now
+        if now - self._busy_since > _BUSY_LIMIT_S or self._refused_with is not None:
+            self._failed(events, error)
+            return
+        self._queue[:0] = events
+        self._retry = self._loop.call_later(_BUSY_PAUSE_S, self._next_batch)
 
     def _wait(self, events: list[Event], error: StoreError) -> None:
         if self._refused_with is None:

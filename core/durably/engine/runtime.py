@@ -40,11 +40,9 @@ from durably.engine.actions import (
     StartAttempt,
 )
 from durably.engine.api import RegisteredDeployment, Registration
-from durably.engine.batches import Batches
+from durably.engine.batches import Batches, Upkeep
 from durably.engine.clock import Clock
-from durably.engine.core import apply
-from durably.engine.core.plans import plan_attempt
-from durably.engine.core.turn import Randomness
+from durably.engine.core import Randomness, apply, plan_attempt
 from durably.engine.crew import Crew
 from durably.engine.deployments import Deployments
 from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event, Recover, Sweep
@@ -76,6 +74,7 @@ class Runtime:
         random: Randomness,
         *,
         in_memory: bool = False,
+        upkeep: Upkeep | None = None,
         on_failure: Callable[[StoreError], None] | None = None,
     ) -> None:
         """Drive `store`, which nobody else drives.
@@ -87,6 +86,7 @@ class Runtime:
             clock: For everything.
             random: For ids, seeds and jitter.
             in_memory: Whether reads and commits wait for nothing.
+            upkeep: What the store needs from time to time.
             on_failure: Told when nothing can be stored any more; everybody who waited was told.
         """
         self.options = options
@@ -106,6 +106,7 @@ class Runtime:
             perform=self._perform,
             refuse=self._refuse,
             fail=self._fail,
+            upkeep=upkeep,
             waits_for_disk=not in_memory,
         )
         self._timers = Timers(clock, self._batches.post)
