@@ -1,4 +1,4 @@
-"""Attempts: how they begin, what a service may send, and how they end.
+"""Attempts: what a service may send, and how they end.
 
 Rules
 
@@ -27,7 +27,6 @@ from typing import Final
 from durably.engine.core.commands import handle_command, parse, pin
 from durably.engine.core.completion import complete
 from durably.engine.core.failures import Violation, behavior_of, fail, pause
-from durably.engine.core.plans import choose_deployment, choose_version
 from durably.engine.core.results import body_of, completion, failure_of
 from durably.engine.core.turn import Turn
 from durably.engine.core.waking import depth_of, handles_of, is_decided
@@ -37,31 +36,13 @@ from durably.protocol import messages
 from durably.protocol.messages import REQUESTED_ACK, MessageType, is_command
 from durably.protocol.versions import ProtocolVersion
 
-__all__ = ["ended", "frames", "prepare", "started"]
+__all__ = ["ended", "frames", "started"]
 
 _DOC_CODES: Final = {570: "RT0016", 571: "RT0012"}
 _OTHER_DOC_CODE: Final = "RT0007"
 _TOO_DEEP: Final = "RT0025"
 
 _FIRST_COMPLETED: Final = 1
-
-
-def prepare(turn: Turn) -> None:
-    """Choose deployment and version for each attempt that begins in this turn; without them it fails."""
-    while turn.unprepared:
-        invocation = turn.unprepared.pop()
-        if invocation.status is not Status.RUNNING:
-            continue
-        deployment = choose_deployment(turn.tx, invocation)
-        if isinstance(deployment, AttemptFailure):
-            fail(turn, invocation, deployment)
-            continue
-        invocation.attempt_deployment_id = deployment.id
-        version = choose_version(invocation, deployment, turn.options)
-        if isinstance(version, AttemptFailure):
-            fail(turn, invocation, version)
-            continue
-        invocation.attempt_version = version
 
 
 def started(turn: Turn, event: AttemptStarted) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from durably.engine.core import identifiers
+from durably.engine.core import identifiers, starting
 from durably.engine.core.admission import ALREADY_INVOKED, Request, admit, may_not_invoke
 from durably.engine.core.failures import Violation
 from durably.engine.core.results import VOID, body_of, invocation_id_body
@@ -214,6 +214,8 @@ def _await_result(
     turn: Turn, invocation: Invocation, awaited: Invocation, kind: MessageType, completion_id: int
 ) -> None:
     if awaited.status is not Status.COMPLETED:
+        starting.prepare(turn)  # so that a new callee is stored once, as it will be
+        turn.flush()
         turn.tx.add_waiter(Waiter(awaited.id, invocation.id, completion_id, kind))
         return
     result = turn.tx.result(awaited.id)

@@ -25,9 +25,10 @@ def enter(turn: Turn, invocation: Invocation) -> None:
     if invocation.kind is TargetKind.EXCLUSIVE:
         service, key = invocation.service, invocation.key
         if turn.tx.lock_holder(service, key) is not None:
-            turn.tx.push_inbox(service, key, invocation.id, None, turn.now_ms)
             invocation.inboxed_at = turn.now_ms
             turn.move(invocation, Status.INBOXED)
+            turn.flush()
+            turn.tx.push_inbox(service, key, invocation.id, None, turn.now_ms)
             return
         turn.tx.put_lock(service, key, invocation.id)
     turn.activate(invocation)

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from durably.engine import events
 from durably.engine.actions import Action, Done, Failed, FailureSource
-from durably.engine.core import admission, attempts, keys, lifecycle, registry, requests, restart, timers
+from durably.engine.core import admission, attempts, keys, lifecycle, registry, requests, restart, starting, timers
 from durably.engine.core.turn import Randomness, Turn
 from durably.engine.events import Event
 from durably.engine.records import EngineOptions, ServiceType
@@ -36,7 +36,7 @@ def apply(tx: Transaction, event: Event, now_ms: int, random: Randomness, option
     """
     turn = Turn(tx, now_ms, random, options)
     _dispatch(turn, event)
-    attempts.prepare(turn)
+    starting.prepare(turn)
     return turn.finish()
 
 

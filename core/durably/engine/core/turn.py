@@ -204,6 +204,8 @@ class Turn:
 
     def arm(self, timer: Timer) -> None:
         """Store a timer and have it reported."""
+        if self._new:
+            self.flush()
         self.tx.put_timer(timer)
         self.actions.append(ArmTimer(timer.due_at))
 

@@ -11,10 +11,8 @@ Rules
    object again; it forgets all of them when it rolls back, also to a mark.
 4. What does not exist is None, an empty list or an empty mapping; deleting it is no error.
 5. Values are opaque: keys, names and bodies may hold any character and any byte, "" and b"" too.
-6. Within a transaction rows may be written in any order: a timer, waiter, lock, entry or result may
-   come before its invocation. Foreign keys, if there are any, are checked at the commit only.
    Only deployment ids and `attempt_server` are never "".
-6. Timers, inbox items of an invocation, waiters and promise waiters are stored for invocations that exist.
+6. Entries, results, timers, inbox items, waiters and promise waiters are stored for invocations that exist.
 
 Indexes wanted, besides the keys named with each record:
 
