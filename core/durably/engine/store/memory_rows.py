@@ -87,7 +87,7 @@ class Rows:
                 lambda row: (row.invocation.journal_expires_at, row.number),
             ),
             running=Index(
-                lambda row: True if row.invocation.status is Status.RUNNING else None,
+                lambda row: True if row.invocation.status in (Status.RUNNING, Status.BACKING_OFF) else None,
                 lambda row: (row.invocation.id,),
             ),
         )

@@ -50,7 +50,7 @@ CREATE TABLE invocations (
     details TEXT NOT NULL
 );
 CREATE INDEX invocations_parent ON invocations (parent_id) WHERE parent_id IS NOT NULL;
-CREATE INDEX invocations_running ON invocations (id) WHERE status = 'running';
+CREATE INDEX invocations_running ON invocations (id) WHERE status IN ('running', 'backing-off');
 CREATE INDEX invocations_expiry ON invocations (expires_at) WHERE expires_at >= 0;
 CREATE INDEX invocations_journal_expiry ON invocations (journal_expires_at) WHERE journal_expires_at >= 0;
 

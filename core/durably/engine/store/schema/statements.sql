@@ -43,8 +43,8 @@ DELETE FROM invocations WHERE number = ?;
 SELECT id FROM invocations WHERE parent_id = ?;
 
 -- name: running
--- A page of what was running, in the order of ids.
-SELECT id FROM invocations WHERE status = 'running' AND id > ? ORDER BY id LIMIT ?;
+-- A page of what was running or backing off, in the order of ids.
+SELECT id FROM invocations WHERE status IN ('running', 'backing-off') AND id > ? ORDER BY id LIMIT ?;
 
 -- name: expired
 -- Whose retention has ended.
