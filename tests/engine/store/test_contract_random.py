@@ -1,0 +1,300 @@
+"""Random sequences of writes give the same reads on every store, whatever is rolled back in between."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from durably.engine.records import (
+    Failure,
+    Lease,
+    Promise,
+    PromiseWaiter,
+    StateEdit,
+    Timer,
+    TimerKind,
+    Waiter,
+)
+from durably.engine.store.contract import Store, Transaction
+from durably.engine.store.memory import MemoryStore
+from durably.engine.store.sqlite import SqliteStore
+from tests.engine.store.samples import (
+    DEPLOYMENTS,
+    HANDLES,
+    IDS,
+    NAMES,
+    OBJECTS,
+    PROMISES,
+    advance,
+    deployment,
+    entries,
+    everything,
+    invocation,
+    service,
+)
+
+ids = st.sampled_from(IDS)
+objects = st.sampled_from(OBJECTS)
+names = st.sampled_from(NAMES)
+promises = st.sampled_from(PROMISES)
+small = st.integers(0, 12)
+results = st.sampled_from([b"", b"value", Failure(409, "cancelled"), Failure(500, "no ✓", (("a", "1"), ("a", "2")))])
+edits = st.sampled_from([None, StateEdit({}), StateEdit({b"\xff": b"", b"": b"1"}, "v")])
+
+
+class Stores(RuleBasedStateMachine):
+    """Both stores, given the same writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.file = SqliteStore(str(Path(self.folder.name) / "engine.db"))
+        self.stores: list[Store] = [MemoryStore(), self.file]
+        self.transactions: list[Transaction] = []
+        self.is_marked = False
+        self.was_committed = True
+
+    def teardown(self) -> None:
+        """Remove the file."""
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+    def write(self, operation: str, *arguments: object) -> None:
+        """Do the same on both, in an open transaction."""
+        if not self.transactions:
+            self.transactions = [store.begin() for store in self.stores]
+        first, second = (getattr(transaction, operation)(*arguments) for transaction in self.transactions)
+        assert first == second
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is an invocation now."""
+        if self.transactions:
+            return self.transactions[0].invocation(name) is not None
+        return self.stores[0].read(lambda reader: reader.invocation(name)) is not None
+
+    @invariant()
+    def the_same_is_read(self) -> None:
+        """Within a transaction, and after it on a reader, both stores tell the same."""
+        if self.transactions:
+            first, second = (everything(transaction) for transaction in self.transactions)
+        else:
+            first, second = (store.read(everything) for store in self.stores)
+        assert first == second
+
+    # ---- transactions
+
+    @precondition(lambda self: self.transactions)
+    @rule()
+    def commit(self) -> None:
+        """End the transaction."""
+        for store in self.stores:
+            store.commit()
+        self.transactions, self.is_marked = [], False
+
+    @precondition(lambda self: self.transactions)
+    @rule()
+    def rollback(self) -> None:
+        """Undo the transaction."""
+        for store in self.stores:
+            store.rollback()
+        self.transactions, self.is_marked = [], False
+
+    @precondition(lambda self: self.transactions)
+    @rule()
+    def mark(self) -> None:
+        """Remember this point."""
+        for store in self.stores:
+            store.mark()
+        self.is_marked = True
+
+    @precondition(lambda self: self.is_marked)
+    @rule()
+    def rollback_to_mark(self) -> None:
+        """Undo a part."""
+        for store in self.stores:
+            store.rollback_to_mark()
+
+    @precondition(lambda self: not self.transactions)
+    @rule()
+    def reopen(self) -> None:
+        """Close and open the file; the store in memory stays."""
+        self.file.close()
+        self.file = SqliteStore(self.file.path)
+        self.stores[1] = self.file
+
+    @precondition(lambda self: not self.transactions)
+    @rule(truncate=st.booleans())
+    def checkpoint(self, truncate: bool) -> None:
+        """Move what is in the log to where it belongs."""
+        assert self.file.checkpoint(truncate=truncate)
+
+    # ---- invocations and journals
+
+    @rule(name=ids, parent=st.none() | ids, seed=st.integers(0, 2**64 - 1))
+    def insert(self, name: str, parent: str | None, seed: int) -> None:
+        """A new invocation."""
+        if not self.exists(name):
+            self.write("insert_invocation", invocation(name, parent, seed))
+
+    @rule(name=ids, number=st.integers(0, 400))
+    def change(self, name: str, number: int) -> None:
+        """Every field that may change, on the object that the store gives out."""
+        if not self.exists(name):
+            return
+        self.transactions = self.transactions or [store.begin() for store in self.stores]
+        for transaction in self.transactions:
+            row = transaction.invocation(name)
+            assert row is not None
+            advance(row, number)
+            transaction.put_invocation(row)
+
+    @rule(name=ids)
+    def delete(self, name: str) -> None:
+        """An invocation, after what hangs on it."""
+        for operation in (
+            "delete_timers",
+            "delete_waits_of",
+            "delete_waiters",
+            "delete_promise_waits_of",
+            "delete_from_inbox",
+            "delete_invocation",
+        ):
+            self.write(operation, name)
+
+    @rule(name=ids, result=results)
+    def put_result(self, name: str, result: bytes | Failure) -> None:
+        """A result, in place of one."""
+        if self.exists(name):
+            self.write("put_result", name, result)
+
+    @rule(name=ids, handles=st.lists(st.none() | st.sampled_from(HANDLES), max_size=4))
+    def append(self, name: str, handles: list[int | str | None]) -> None:
+        """Entries at the end of a journal."""
+        if self.exists(name):
+            self.transactions = self.transactions or [store.begin() for store in self.stores]
+            first = len(self.transactions[0].entries(name))
+            self.write("append_entries", name, entries(first, *handles))
+
+    @rule(name=ids)
+    def delete_journal(self, name: str) -> None:
+        """A whole journal."""
+        self.write("delete_journal", name)
+
+    # ---- timers, keys, state
+
+    @rule(name=ids, kind=st.sampled_from(TimerKind), completion_id=st.integers(0, 2), due_at=small)
+    def put_timer(self, name: str, kind: TimerKind, completion_id: int, due_at: int) -> None:
+        """A timer, in place of one."""
+        if self.exists(name):
+            self.write("put_timer", Timer(due_at, kind, name, completion_id))
+
+    @rule(name=ids, kind=st.sampled_from(TimerKind), completion_id=st.integers(0, 2))
+    def delete_timer(self, name: str, kind: TimerKind, completion_id: int) -> None:
+        """One timer."""
+        self.write("delete_timer", name, kind, completion_id)
+
+    @rule(where=objects, name=ids)
+    def lock(self, where: tuple[str, str], name: str) -> None:
+        """A lock changes hands."""
+        self.write("put_lock", *where, name)
+
+    @rule(where=objects)
+    def unlock(self, where: tuple[str, str]) -> None:
+        """A lock is free."""
+        self.write("delete_lock", *where)
+
+    @rule(where=objects, name=ids, edit=edits, now_ms=small)
+    def push_inbox(self, where: tuple[str, str], name: str, edit: StateEdit | None, now_ms: int) -> None:
+        """An edit, or an invocation."""
+        if edit is not None or self.exists(name):
+            self.write("push_inbox", *where, None if edit else name, edit, now_ms)
+
+    @rule(sequence=st.integers(1, 6))
+    def delete_inbox_item(self, sequence: int) -> None:
+        """One item, from anywhere."""
+        self.write("delete_inbox_item", sequence)
+
+    @rule(where=objects, name=names, value=st.binary(max_size=3))
+    def put_state(self, where: tuple[str, str], name: bytes, value: bytes) -> None:
+        """One value."""
+        self.write("put_state", *where, name, value)
+
+    @rule(where=objects, name=names)
+    def delete_state(self, where: tuple[str, str], name: bytes) -> None:
+        """One value."""
+        self.write("delete_state", *where, name)
+
+    @rule(where=objects, state=st.none() | st.dictionaries(names, st.binary(max_size=3)))
+    def replace_state(self, where: tuple[str, str], state: dict[bytes, bytes] | None) -> None:
+        """All values."""
+        if state is None:
+            self.write("clear_state", *where)
+        else:
+            self.write("replace_state", *where, state)
+
+    # ---- promises, waiters, registry
+
+    @rule(where=objects, name=promises, result=results, now_ms=small)
+    def put_promise(self, where: tuple[str, str], name: str, result: bytes | Failure, now_ms: int) -> None:
+        """A promise is completed."""
+        self.write("put_promise", Promise(*where, name, result, now_ms))
+
+    @rule(where=objects, promise=promises, name=ids, completion_id=small)
+    def add_promise_waiter(self, where: tuple[str, str], promise: str, name: str, completion_id: int) -> None:
+        """Somebody awaits a promise."""
+        if self.exists(name):
+            self.write("add_promise_waiter", PromiseWaiter(*where, promise, name, completion_id))
+
+    @rule(where=objects, promise=st.none() | promises)
+    def delete_promises(self, where: tuple[str, str], promise: str | None) -> None:
+        """Those who await one, or all of a key."""
+        if promise is None:
+            self.write("delete_promises", *where)
+        else:
+            self.write("delete_promise_waiters", *where, promise)
+
+    @rule(name=ids, waiter=ids, completion_id=small)
+    def add_waiter(self, name: str, waiter: str, completion_id: int) -> None:
+        """Somebody awaits an invocation."""
+        if self.exists(name) and self.exists(waiter):
+            self.write("add_waiter", Waiter(name, waiter, completion_id, 0x800D))
+
+    @rule(name=ids)
+    def delete_waiters(self, name: str) -> None:
+        """An invocation is awaited no more."""
+        self.write("delete_waiters", name)
+
+    @rule(name=st.sampled_from(DEPLOYMENTS), created_at=small)
+    def put_deployment(self, name: str, created_at: int) -> None:
+        """A deployment, in place of one."""
+        uri = {"dp_1": "http://one", "dp_2": "http://two"}[name]
+        self.write("put_deployment", deployment(name, uri, created_at))
+
+    @rule(name=st.sampled_from(DEPLOYMENTS))
+    def delete_deployment(self, name: str) -> None:
+        """A deployment with all on it."""
+        self.write("delete_deployment", name)
+
+    @rule(name=st.sampled_from(["Cart", "Other"]), revision=st.integers(1, 3), on=st.sampled_from(DEPLOYMENTS))
+    def put_service(self, name: str, revision: int, on: str) -> None:
+        """A revision, in place of one."""
+        self.write("put_service", service(name, revision, on))
+
+    @rule(name=st.sampled_from(["Cart", "Other"]), revision=st.integers(1, 3))
+    def delete_service(self, name: str, revision: int) -> None:
+        """A revision."""
+        self.write("delete_service", name, revision)
+
+    @rule(epoch=small)
+    def put_lease(self, epoch: int) -> None:
+        """Somebody else drives."""
+        self.write("put_lease", Lease(epoch, "me", "", epoch))
+
+
+TestStores = Stores.TestCase
+TestStores.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
