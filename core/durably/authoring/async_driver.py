@@ -202,11 +202,11 @@ class AsyncDriver:
         """Execute the step in the task that waits for it."""
         context = self._context
         machine = context.machine
-        step_machine = self._step_machine
+        step_machine: Any = self._step_machine  # not a machine; that is what it is there for
         if step_machine is None:
             step_machine = self._step_machine = StepMachine(context)
         step_machine.step = run.name
-        context.machine = cast("Machine", step_machine)
+        context.machine = step_machine
         self._is_in_step = True
         token = in_step.set(True)
         started_s = time.monotonic()
