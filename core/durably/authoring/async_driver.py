@@ -276,7 +276,8 @@ class AsyncDriver:
         """Execute the step in a task of its own, which wakes whoever waits."""
         variables = copy_context() if run.variables is None else run.variables
         variables.run(in_step.set, True)
-        task = asyncio.get_running_loop().create_task(self._execute_aside(run), context=variables)
+        # Not with the loop's factory: an eager task would begin before it is known here.
+        task = asyncio.Task(self._execute_aside(run), loop=self.main.get_loop(), context=variables)
         if not self._run_tasks:
             self._run_tasks = set()
             self._context.machine = cast("Machine", StepMachine(self._context, self._machine))
