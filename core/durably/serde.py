@@ -181,7 +181,8 @@ class TypedSerde(Serde[T]):
         Raises:
             SerdeError: Not JSON, or not such a value; `problems` names the fields.
         """
-        return cast(T, self._read(buf)) if buf else None
+        value: T | None = self._read(buf) if buf else None
+        return value
 
     def serialize(self, obj: T | None) -> bytes:
         """Write a value of the type, or one that converts to it.

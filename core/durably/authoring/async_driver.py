@@ -202,11 +202,11 @@ class AsyncDriver:
         """Execute the step in the task that waits for it."""
         context = self._context
         machine = context.machine
-        step_machine = self._step_machine
+        step_machine: Any = self._step_machine  # not a machine; that is what it is there for
         if step_machine is None:
             step_machine = self._step_machine = StepMachine(context)
         step_machine.step = run.name
-        context.machine = cast("Machine", step_machine)
+        context.machine = step_machine
         self._is_in_step = True
         token = in_step.set(True)
         started_s = time.monotonic()
@@ -276,7 +276,8 @@ class AsyncDriver:
         """Execute the step in a task of its own, which wakes whoever waits."""
         variables = copy_context() if run.variables is None else run.variables
         variables.run(in_step.set, True)
-        task = asyncio.get_running_loop().create_task(self._execute_aside(run), context=variables)
+        # Not with the loop's factory: an eager task would begin before it is known here.
+        task = asyncio.Task(self._execute_aside(run), loop=self.main.get_loop(), context=variables)
         if not self._run_tasks:
             self._run_tasks = set()
             self._context.machine = cast("Machine", StepMachine(self._context, self._machine))

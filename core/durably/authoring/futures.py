@@ -106,7 +106,8 @@ class DurableFuture(Generic[T]):
             else:
                 yield from context.turns.wait(self)
         if self._state is _VALUE:
-            return cast("T", self._outcome)
+            outcome: T = self._outcome
+            return outcome
         raise self._outcome
 
     def __hash__(self) -> int:
@@ -128,7 +129,8 @@ class DurableFuture(Generic[T]):
         if self._state is _PENDING:
             self._context.driver.wait_blocking(self)
         if self._state is _VALUE:
-            return cast("T", self._outcome)
+            outcome: T = self._outcome
+            return outcome
         raise self._outcome
 
     def done(self) -> bool:

@@ -175,7 +175,7 @@ class StepMachine:
         """Stand in for `context`'s machine; `step` is the name of the step that runs, where there is only one."""
         self._context = context
         self._machine = machine
-        self.step = ""
+        self.step: str = ""
 
     @property
     def is_replaying(self) -> bool:

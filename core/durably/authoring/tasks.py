@@ -85,9 +85,12 @@ class HandlerTaskFactory:
     def _create_noted(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any], context: Context
     ) -> asyncio.Future[Any]:
+        turns = _turns_of(context)  # before the task: an eager one waits while it is made
         task = self._create(loop, coroutine, options)
         if isinstance(task, asyncio.Task) and not task.done():
-            _note(context, task)
+            turns.add(task)
+        else:
+            turns.retire()
         return task
 
 
@@ -108,12 +111,12 @@ def _waits_of_as_completed(coroutine: Any) -> Sequence[Any]:
     return ()
 
 
-def _note(context: Context, task: asyncio.Task[Any]) -> None:
-    """Count `task` among those of the attempt."""
+def _turns_of(context: Context) -> Turns:
+    """Give what lets the tasks of the attempt take turns, from now on."""
     turns = context.turns
     if turns is None:
         turns = context.turns = Turns(cast("AsyncDriver", context.driver), context)
-    turns.add(task)
+    return turns
 
 
 def note_tasks_of_handlers(loop: asyncio.AbstractEventLoop) -> None:

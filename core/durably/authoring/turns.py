@@ -101,9 +101,9 @@ class Turns:
         if self._waiters:
             self._schedule()
         else:
-            self._retire()
+            self.retire()
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
         """Hand over to the single-task driver when only the main task is left."""
         if not self._tasks and not self._waiters and self._context.turns is self:
             self._context.turns = None
@@ -135,7 +135,7 @@ class Turns:
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
-            self._retire()
+            self.retire()
 
     def resume(self) -> None:
         """Look again: input has arrived, or a step has ended."""

@@ -264,10 +264,10 @@ class AsgiChannel:
 
 
 def _create_task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run `work` in a task that is ours, not one of the handler's."""
+    """Run `work` in a task that is ours, not one of the handler's, and that never starts eagerly."""
     variables = copy_context()
     variables.run(current_attempt.set, None)
-    return asyncio.get_running_loop().create_task(work, context=variables)
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), context=variables)
 
 
 async def run_attempt(

@@ -98,7 +98,7 @@ class Incoming(Attempt):
         return end
 
     def _receive_message(self, kind: int, payload: bytes) -> None:
-        if is_notification(kind) and self._state in EXECUTING:
+        if 0x8000 <= kind <= 0xFBFF and self._state in EXECUTING:  # as `is_notification`, without the call
             notification = read_notification(payload)
             self._received_ids.add(notification[0])
             self._queue.append(notification)
