@@ -14,7 +14,9 @@ business; which attempts there are, and how many at once, is `durably.engine.cre
 Rules
 1. A service that cannot stream, and one whose inactivity timeout is 0, gets its request ended right after the journal.
 2. After End, Suspension or Error nothing more is reported; what follows is read away for at most 5 s.
-3. An attempt that was cut by the engine reports nothing; one that failed or timed out reports `AttemptEnded`, once.
+3. Messages from which nothing follows at once are reported with the next ones, or a little later: a step that is
+   over soon costs one commit and not two.
+4. An attempt that was cut by the engine reports nothing; one that failed or timed out reports `AttemptEnded`, once.
 
 Source: service protocol, "Driving one attempt" and "Closing an invocation stream".
 """
@@ -42,6 +44,9 @@ from durably.protocol.versions import content_type_of
 __all__ = ["Attempt", "Phase", "Surroundings"]
 
 _TERMINAL: Final = frozenset((int(MessageType.END), int(MessageType.SUSPENSION), int(MessageType.ERROR)))
+# Nothing follows from these alone, so that they can go with what comes next.
+_PATIENT: Final = frozenset((int(MessageType.RUN), int(MessageType.AWAITING_ON)))
+_HELD_LIMIT: Final = 16
 _DRAIN_LIMIT_S: Final = 5.0
 _HEADER: Final = struct.Struct(">HHI")
 
@@ -85,6 +90,10 @@ class Surroundings(Protocol):
         """Read what to open an attempt with; None when it is not wanted any more."""
         ...
 
+    def hold(self, attempt: Attempt) -> None:
+        """Have `report_held` called on an attempt a little later."""
+        ...
+
     def watch(self, deadline_ms: int) -> None:
         """Have the deadlines of all attempts checked at `deadline_ms` or soon after."""
         ...
@@ -109,6 +118,7 @@ class Attempt:
         "_around",
         "_decoder",
         "_early",
+        "_held",
         "_is_cut",
         "_is_reported",
         "_plan",
@@ -137,6 +147,7 @@ class Attempt:
         self._plan = plan
         self._around = around
         self._early: list[tuple[int, Frame]] = []
+        self._held: list[Frame] = []
         self._stream: AttemptStream | None = None
         self._decoder = FrameDecoder(around.max_message_bytes)
         self._timeout_ms = 0
@@ -175,6 +186,13 @@ class Attempt:
         self.phase = Phase.OVER
         if self._stream is not None:
             await self._stream.abort()
+
+    def report_held(self) -> None:
+        """Report what waits for company."""
+        if self._held:
+            held, self._held = self._held, []
+            if not self._is_cut and not self._is_reported:
+                self._around.post(AttemptFrames(self.invocation_id, self.number, tuple(held)))
 
     def is_due(self) -> bool:
         """Tell whether its time is up; otherwise have it checked again."""
@@ -289,10 +307,18 @@ class Attempt:
             frames = feed(data)
             if not frames:
                 continue
-            if frames[-1][0] in _TERMINAL or any(frame[0] in _TERMINAL for frame in frames):
+            if self._held:
+                frames = self._held + frames
+                self._held = []
+            kinds = {frame[0] for frame in frames}
+            if not kinds.isdisjoint(_TERMINAL):
                 self._finish(frames)
                 await self._drain(stream)
                 return
+            if kinds <= _PATIENT and len(frames) < _HELD_LIMIT:
+                self._held = frames
+                around.hold(self)
+                continue
             around.post(AttemptFrames(self.invocation_id, self.number, tuple(frames)))
             room = around.room()
             if room is not None:
@@ -319,6 +345,7 @@ class Attempt:
             await stream.abort()
 
     def _report(self, failure: AttemptFailure | None) -> None:
+        self.report_held()
         if not self._is_cut and not self._is_reported:
             self._is_reported = True
             self._around.post(AttemptEnded(self.invocation_id, self.number, failure))

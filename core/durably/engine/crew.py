@@ -26,6 +26,7 @@ __all__ = ["Crew"]
 
 _IDLE_UNDER_PRESSURE_MS: Final = 200
 _PRESSURE_CHECK_S: Final = 0.1
+_HELD_S: Final = 0.01
 
 _logger = logging.getLogger("durably.engine")
 
@@ -49,6 +50,8 @@ class Crew:
         self._alarm: Alarm | None = None
         self._alarm_ms: int | None = None
         self._pressure: asyncio.TimerHandle | None = None
+        self._holding: set[Attempt] = set()
+        self._held_timer: asyncio.TimerHandle | None = None
         self._is_stopping = False
 
     def attach(self, around: Surroundings) -> None:
@@ -144,6 +147,18 @@ class Crew:
         task.add_done_callback(self._asides.discard)
 
     # ---- deadlines
+
+    def hold(self, attempt: Attempt) -> None:
+        """Let an attempt report soon what it holds back."""
+        self._holding.add(attempt)
+        if self._held_timer is None:
+            self._held_timer = asyncio.get_running_loop().call_later(_HELD_S, self._report_held)
+
+    def _report_held(self) -> None:
+        self._held_timer = None
+        holding, self._holding = self._holding, set()
+        for attempt in holding:
+            attempt.report_held()
 
     def watch(self, deadline_ms: int) -> None:
         """Check all deadlines at this time, unless they are checked before."""

@@ -40,6 +40,7 @@ from durably.engine.actions import (
     StartAttempt,
 )
 from durably.engine.api import RegisteredDeployment, Registration
+from durably.engine.attempts import Attempt
 from durably.engine.batches import Batches, Upkeep
 from durably.engine.clock import Clock
 from durably.engine.core import Randomness, apply, plan_attempt
@@ -235,6 +236,10 @@ class Runtime:
         """Read what to open an attempt with."""
         now_ms = self._clock.now_ms()
         return await self.read(lambda reader: plan_attempt(reader, invocation_id, attempt, self.options, now_ms))
+
+    def hold(self, attempt: Attempt) -> None:
+        """Have an attempt report what it holds back."""
+        self._crew.hold(attempt)
 
     def watch(self, deadline_ms: int) -> None:
         """Have deadlines of attempts checked."""
