@@ -114,7 +114,7 @@ class Http11Connection(asyncio.Protocol):
         if self._is_read_paused and self._transport is not None and not self.is_closed:
             self._is_read_paused = False
             self._transport.resume_reading()
-            self._read_events()  # those that were left when it paused
+            self._read_or_close()  # what was left when it paused
 
     # What the event loop calls.
 
@@ -132,13 +132,17 @@ class Http11Connection(asyncio.Protocol):
             return
         self._is_answered = True
         self._h11.receive_data(data)
-        self._read_events()
+        self._read_or_close()
 
     def eof_received(self) -> None:
-        """Note that the peer ended; a response without a length is complete by that."""
-        if self._stream is not None and not self.is_closed:
-            self._h11.receive_data(b"")
+        """Note that the peer ended; a response without a length is complete by that, another one is cut."""
+        if self.is_closed or self._stream is None:
+            return
+        self._h11.receive_data(b"")
+        try:
             self._read_events()
+        except h11.RemoteProtocolError:
+            self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is open."""
@@ -165,14 +169,18 @@ class Http11Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def _read_events(self) -> None:
+        while self._stream is not None and not self._is_read_paused:
+            event: Any = self._h11.next_event()
+            if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                return
+            self._on_event(self._stream, event)
+
+    def _read_or_close(self) -> None:
         try:
-            while self._stream is not None and not self._is_read_paused:
-                event: Any = self._h11.next_event()
-                if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-                    return
-                self._on_event(self._stream, event)
-        except h11.RemoteProtocolError as error:
-            self.close(TransportError(f"The service broke HTTP/1.1: {error}.", kind=FailureKind.VIOLATION))
+            self._read_events()
+        except h11.RemoteProtocolError:
+            # Without h11's text, which shows what the peer wrote.
+            self.close(TransportError("The service broke HTTP/1.1.", kind=FailureKind.VIOLATION))
 
     def _on_event(self, stream: Http11Stream, event: Any) -> None:
         match event:
