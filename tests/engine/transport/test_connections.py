@@ -115,3 +115,19 @@ async def test_close_fails_what_is_open():
         with pytest.raises(TransportError, match="stopped"):
             await transport.open("/invoke/S/h", HEADERS)
         await asyncio.sleep(0.01)
+
+
+async def test_close_during_the_connecting_is_a_failure():
+    """Whoever waits for a connection learns that the engine stopped; the waiting task is not cancelled."""
+
+    async def resolver(host: str, port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    connections = Connections(HttpOptions(), resolver=resolver)
+    opening = asyncio.create_task(HttpTransport(connections, "http://slow.example").open("/invoke/S/h", HEADERS))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    connections.close()
+    with pytest.raises(TransportError, match="stopped"):
+        await opening

@@ -196,9 +196,13 @@ async def test_goaway_lets_accepted_streams_finish():
 async def test_a_connection_is_given_up_after_its_requests():
     """The stream after the last one that a connection takes opens a new one."""
     async with h2_peer() as peer, http_transport(peer.uri, max_requests=2) as transport:
-        for _ in range(3):
-            await transport.open("/invoke/S/h", HEADERS)
+        streams = [await transport.open("/invoke/S/h", HEADERS) for _ in range(3)]
         assert peer.accepted == 2
+        assert transport._pool.connections == 2
+        for stream in streams[:2]:
+            await stream.abort()
+        await (await peer.connection()).closed()
+        assert transport._pool.connections == 1
 
 
 async def test_a_lost_connection_fails_its_streams():
@@ -292,14 +296,79 @@ async def test_too_many_resets_end_the_connection():
         assert "too many resets" in (await failure_of(kept)).message
 
 
-async def test_broken_frames_fail_the_attempts():
-    """Bytes that are no HTTP/2 end the connection with a failure that says so."""
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x", id="data without a stream"),
+        pytest.param(b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x7f\xff\xff\xff", id="window too large"),
+        pytest.param(b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00", id="window of nothing"),
+        pytest.param(
+            b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88" + b"\x00\x00\x01\x09\x00\x00\x00\x00\x01\x88" * 1000,
+            id="endless head",
+        ),
+        pytest.param(b"\x00\x40\x00\x05\x04\x00\x00\x00\x01" + bytes(16384), id="push"),
+        pytest.param(b"\x01\x00\x00\x00\x00\x00\x00\x00\x01" + bytes(65536), id="long frame"),
+    ],
+)
+async def test_broken_frames_fail_the_attempts(frames: bytes):
+    """What HTTP/2 forbids ends the connection with a failure that says so."""
     async with h2_peer() as peer, http_transport(peer.uri) as transport:
         stream, connection, _ = await opened(transport, peer)
-        connection.raw(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")  # DATA on stream 0
+        connection.raw(frames)
         failure = await failure_of(stream)
         assert failure.kind is FailureKind.VIOLATION
         assert "broke HTTP/2" in failure.message
+        await connection.closed()
+
+
+async def test_a_head_that_unpacks_to_too_much_is_refused():
+    """A small frame that stands for a huge list of headers ends the connection before the list exists."""
+    async with h2_peer() as peer, http_transport(peer.uri) as transport:
+        stream, connection, number = await opened(transport, peer)
+        encoded = connection.h2.encoder.encode([(":status", "200"), ("x-bomb", "a" * 3000)])
+        bomb = encoded + connection.h2.encoder.encode([("x-bomb", "a" * 3000)]) * 5000
+        connection.raw(len(bomb).to_bytes(3, "big") + b"\x01\x04" + number.to_bytes(4, "big") + bomb)
+        assert "broke HTTP/2" in (await failure_of(stream)).message
+
+
+async def test_a_refusal_without_a_body_ends_the_stream():
+    """A head that is a failure and the end at once, after the request ended, leaves the connection usable."""
+    async with h2_peer() as peer, http_transport(peer.uri) as transport:
+        for _ in range(2):
+            stream = await transport.open("/invoke/S/h", HEADERS)
+            await stream.half_close()
+            connection = peer.open[0]
+            number = await connection.request()
+            await connection.event(StreamEnded)
+            connection.head(number, status=404, end_stream=True)
+            assert (await failure_of(stream)).code == 404
+            await stream.abort()
+        assert peer.accepted == 1
+
+
+async def test_a_full_socket_holds_the_request_back():
+    """A peer that does not read, whatever its window says, makes `send` wait; nothing is lost when it reads."""
+    size = 24 * 1024 * 1024
+    async with h2_peer(initial_window_size=2**31 - 1) as peer, http_transport(peer.uri) as transport:
+        stream, connection, _ = await opened(transport, peer)
+        connection.h2.increment_flow_control_window(2**30)
+        connection.flush()
+        sending = asyncio.create_task(stream.send(bytes(size)))
+        await asyncio.sleep(0.02)
+        assert not sending.done()
+        received = 0
+        while received < size:
+            received += len((await connection.event(DataReceived)).data or b"")
+        await sending
+        assert received == size
+
+
+async def test_a_peer_that_says_goodbye_first_is_told():
+    """GOAWAY in place of a greeting is a failure, not a wait."""
+    goodbye = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + bytes(8)
+    async with raw_peer(goodbye, closes=False) as uri, http_transport(uri) as transport:
+        with pytest.raises(TransportError, match="closes every connection"):
+            await transport.open("/invoke/S/h", HEADERS)
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x15\x03\x01\x00\x02\x02\x28garbage"])

@@ -49,6 +49,7 @@ class Connections:
         self.options = options
         self.resolver = resolver
         self._pools: dict[_PoolKey, Pool] = {}
+        self._tls: dict[bool, ssl.SSLContext] = {}
 
     def pool(self, address: ServiceAddress, *, use_http_11: bool) -> Pool:
         """Give the pool of an authority."""
@@ -57,6 +58,14 @@ class Connections:
         if pool is None:
             pool = self._pools[key] = Pool(address, use_http_11, self)
         return pool
+
+    def tls_context(self, use_http_11: bool) -> ssl.SSLContext:
+        """Give what https connections are made with; reading the authorities takes too long to do it each time."""
+        context = self._tls.get(use_http_11)
+        if context is None:
+            context = self._tls[use_http_11] = self.options.tls or ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"] if use_http_11 else ["h2", "http/1.1"])
+        return context
 
     def close(self) -> None:
         """Close every connection; open exchanges fail."""
@@ -100,7 +109,7 @@ class Pool:
             if self._dialling is None:
                 self._dialling = asyncio.create_task(self._dial_for_all())
                 self._dialling.add_done_callback(self._on_dialled)
-            connection = await asyncio.shield(self._dialling)
+            connection = await self._shared(self._dialling)
             if connection.is_closed:
                 raise TransportError("The service closes every connection.")
             if isinstance(connection, Http2Connection) and connection.max_streams == 0:
@@ -118,7 +127,7 @@ class Pool:
 
     def _reusable(self) -> Connection | None:
         if self._is_closed:
-            raise TransportError("The engine has stopped.")
+            raise _stopped()
         for shared in self._http2:
             if shared.can_open:
                 return shared
@@ -127,6 +136,14 @@ class Pool:
             if own.can_open:
                 return own
         return None
+
+    async def _shared(self, dialling: asyncio.Task[Connection]) -> Connection:
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            if self._is_closed and dialling.cancelled():
+                raise _stopped() from None  # it was not this task that was cancelled
+            raise
 
     async def _dial_for_all(self) -> Connection:
         connection = await self._dial()
@@ -157,7 +174,7 @@ class Pool:
             raise TransportError(text, hint="Does the service run, and is its address right?") from error
         if self._is_closed:
             connection.close()
-            raise TransportError("The engine has stopped.")
+            raise _stopped()
         return connection
 
     async def _connect(self) -> Connection:
@@ -199,7 +216,7 @@ class Pool:
             await loop.create_connection(lambda: opening, sock=connected)
         else:
             opening = _Opening(self._choose, negotiates=True)
-            context = _tls_context(self._owner.options, self._use_http_11)
+            context = self._owner.tls_context(self._use_http_11)
             await loop.create_connection(
                 lambda: opening,
                 sock=connected,
@@ -260,7 +277,5 @@ class _Opening(asyncio.Protocol):
         self.connection.connection_made(transport)
 
 
-def _tls_context(options: HttpOptions, use_http_11: bool) -> ssl.SSLContext:
-    context = options.tls or ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"] if use_http_11 else ["h2", "http/1.1"])
-    return context
+def _stopped() -> TransportError:
+    return TransportError("The engine has stopped.")

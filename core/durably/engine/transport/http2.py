@@ -20,6 +20,7 @@ Source: RFC 9113; service protocol, "HTTP versions".
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -83,7 +84,7 @@ class Http2Connection(asyncio.Protocol):
     """
 
     def __init__(self, options: HttpOptions, on_closed: Callable[[Http2Connection], None]) -> None:
-        """Prepare; `on_closed` is called once, when it can take no more streams for ever."""
+        """Prepare; `on_closed` is called when it will take no more streams, and again when it is gone."""
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._on_closed = on_closed
@@ -168,8 +169,7 @@ class Http2Connection(asyncio.Protocol):
     def cancel(self, stream: Http2Stream) -> None:
         """Reset the stream."""
         if self._streams.get(stream.id) is stream:
-            self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
-            self._forget(stream)
+            self._reset(stream)
             self._schedule()
 
     # What the event loop calls.
@@ -324,8 +324,7 @@ class Http2Connection(asyncio.Protocol):
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         last = event.last_stream_id or 0
         for stream in [stream for stream_id, stream in self._streams.items() if stream_id > last]:
-            self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
-            self._forget(stream)
+            self._reset(stream)
             stream.fail(TransportError("The service is closing the connection.", is_refused=True))
         if not self.ready.done():
             self._break_off(TransportError("The service closes every connection."))
@@ -383,6 +382,11 @@ class Http2Connection(asyncio.Protocol):
     def _stream_of(self, stream_id: int | None) -> Http2Stream | None:
         return self._streams.get(stream_id or 0)
 
+    def _reset(self, stream: Http2Stream) -> None:
+        with contextlib.suppress(H2ProtocolError):  # closed by both sides, in an event that is yet to be handled
+            self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+        self._forget(stream)
+
     def _forget(self, stream: Http2Stream) -> None:
         del self._streams[stream.id]
         self._pending.pop(stream, None)
@@ -428,8 +432,7 @@ class Http2Connection(asyncio.Protocol):
         self._blocked.clear()
         for stream in streams:
             stream.fail(failure)
-        if not self._is_draining:
-            self._on_closed(self)
+        self._on_closed(self)
 
     # Time.
 
