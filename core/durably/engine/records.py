@@ -251,6 +251,7 @@ class Invocation:
         attempt_deployment_id, attempt_version: What the last attempt was sent to and speaks, or None.
         attempt_server: `x-restate-server` of its response, or None.
         attempt_started_at: When it was started, or None.
+        attempt_known_entries: How many entries the journal had then: all that its handler saw for sure.
         retry_count: Failed attempts that counted, since the last activation.
         retries_since_entry: Failed attempts since the last new command; goes into Start.
         last_entry_at: When the last new command was stored; Start's duration counts from it.
@@ -302,6 +303,7 @@ class Invocation:
     last_entry_at: int = 0
     next_retry_at: int | None = None
     last_failure: AttemptFailure | None = None
+    attempt_known_entries: int = 0
 
     @property
     def target(self) -> Target:

@@ -34,3 +34,4 @@ def prepare(turn: Turn) -> None:
             fail(turn, invocation, version)
             continue
         invocation.attempt_version = version
+        invocation.attempt_known_entries = invocation.journal_length

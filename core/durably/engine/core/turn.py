@@ -149,11 +149,11 @@ class Turn:
             self.deliver(invocation, (type, 0, payload), index)
         return index
 
-    def notified(self, invocation: Invocation, handles: Collection[Handle]) -> dict[Handle, bool]:
+    def notified(self, invocation: Invocation, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
         """Tell which handles have notifications, those of this turn included; see `Reader.notified`."""
-        outcomes = self.tx.notified(invocation.id, handles)
+        outcomes = self.tx.notified(invocation.id, handles, start)
         for entry in self._entries.get(invocation.id, ()):
-            if entry.handle is not None and entry.handle in handles:
+            if entry.index >= start and entry.handle is not None and entry.handle in handles:
                 outcomes.setdefault(entry.handle, entry.failed)
         return outcomes
 

@@ -27,7 +27,9 @@ Rules
 
    `maybe` means that only the handler knows. Where a child that is `maybe` could decide its parent,
    the parent is `maybe`; the invocation wakes unless the whole tree is pending.
-4. Before V7 there is one flat list: any of it wakes. It is stored as a FIRST_COMPLETED.
+4. Only notifications count that were stored after the last attempt began: what it began with its handler
+   has seen, so that a signal which it waits for must be a further one.
+5. Before V7 there is one flat list: any of it wakes. It is stored as a FIRST_COMPLETED.
 
 Source: service protocol, Future and SuspensionMessage.
 """
@@ -83,7 +85,7 @@ def send_signal(
 
 def is_decided(turn: Turn, invocation: Invocation, future: messages.Future) -> bool:
     """Tell whether the journal holds enough for a handler to go on that waits for `future`."""
-    outcomes = turn.notified(invocation, set(handles_of(future)))
+    outcomes = turn.notified(invocation, set(handles_of(future)), invocation.attempt_known_entries)
     return judge(future, outcomes) is not Verdict.PENDING
 
 

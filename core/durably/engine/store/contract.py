@@ -93,15 +93,16 @@ class Reader(Protocol):
         """Give the journal from index 0 up to, without, `stop`, in order; None for all of it."""
         ...
 
-    def notified(self, invocation_id: str, handles: Collection[Handle]) -> dict[Handle, bool]:
+    def notified(self, invocation_id: str, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
         """Tell which handles have notifications in the journal, and whether they are failures.
 
         Args:
             invocation_id: Whose journal.
             handles: Any number of them, ints and strs mixed; 5 and "5" are different handles.
+            start: Entries with a lower index do not count.
 
         Returns:
-            For each handle that has one: whether its first notification `failed`.
+            For each handle that has one: whether its first notification from `start` on `failed`.
         """
         ...
 
@@ -298,7 +299,7 @@ class Transaction(Reader, Protocol):
         ...
 
     def delete_promises(self, service: str, key: str) -> None:
-        """Delete all promises of a workflow's key and all who await them."""
+        """Delete all promises of a workflow's key. Who awaits one goes on waiting."""
         ...
 
     # ---- waiters

@@ -179,7 +179,6 @@ class MemoryTransaction(MemoryReader, Transaction):
     @override
     def delete_promises(self, service: str, key: str) -> None:
         self._rows.promises.delete_group("object", (service, key))
-        self._rows.promise_waiters.delete_group("object", (service, key))
 
     # ---- waiters
 

@@ -118,10 +118,6 @@ class Rows:
                 lambda waiter: (waiter.service, waiter.key, waiter.name),
                 lambda waiter: (self.number(waiter.invocation_id), waiter.completion_id),
             ),
-            object=Index(
-                lambda waiter: (waiter.service, waiter.key),
-                lambda waiter: (waiter.invocation_id, waiter.completion_id),
-            ),
             invocation=Index(lambda waiter: waiter.invocation_id, lambda waiter: (waiter.completion_id,)),
         )
         self.waiters = Table[WaitKey, Waiter](
@@ -146,6 +142,11 @@ class MemoryReader(Reader):
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+
+    @property
+    def rows(self) -> Rows:
+        """The tables, to be read only."""
+        return self._rows
 
     @override
     def invocation(self, invocation_id: str) -> Invocation | None:
@@ -201,8 +202,14 @@ class MemoryReader(Reader):
         return [] if journal is None else journal.entries[:stop]
 
     @override
-    def notified(self, invocation_id: str, handles: Collection[Handle]) -> dict[Handle, bool]:
+    def notified(self, invocation_id: str, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
         journal = self._rows.journals.get(invocation_id)
+        if journal is not None and start > 0:
+            later: dict[Handle, bool] = {}
+            for entry in journal.entries[start:]:
+                if entry.handle is not None and entry.handle in handles:
+                    later.setdefault(entry.handle, entry.failed)
+            return later
         known = {} if journal is None else journal.notified
         return {handle: known[handle] for handle in handles if handle in known}
 

@@ -109,6 +109,7 @@ def progress_columns(invocation: Invocation) -> Row:
         invocation.last_entry_at,
         -1 if invocation.next_retry_at is None else invocation.next_retry_at,
         _text_of_details(invocation),
+        invocation.attempt_known_entries,
     )
 
 
@@ -160,6 +161,7 @@ def invocation_of(row: Row) -> Invocation:
         progress[19],
         _time(progress[20]),
         failure,
+        progress[22],
     )
 
 

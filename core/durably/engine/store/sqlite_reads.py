@@ -95,13 +95,13 @@ class SqliteReader(Reader):
         return [entry_of(row) for row in self._rows(SQL["entries"], (first, last))]
 
     @override
-    def notified(self, invocation_id: str, handles: Collection[Handle]) -> dict[Handle, bool]:
+    def notified(self, invocation_id: str, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
         number = self._number(invocation_id)
         if number is None:
             return {}
         found: dict[Handle, bool] = {}
         for handle in handles:
-            row = self._row(SQL["notified"], (number, handle))
+            row = self._row(SQL["notified"], (number, handle, (number << INDEX_BITS) + start))
             if row is not None and row[0] is not None:
                 found[handle] = row[0] == 1
         return found

@@ -239,7 +239,6 @@ class SqliteTransaction(SqliteReader, Transaction):
     @override
     def delete_promises(self, service: str, key: str) -> None:
         self._write(SQL["delete_promises"], (service, key))
-        self._write(SQL["delete_promise_waiters_of_key"], (service, key))
 
     # ---- waiters
 

@@ -47,7 +47,8 @@ CREATE TABLE invocations (
     retries_since_entry INTEGER NOT NULL,
     last_entry_at INTEGER NOT NULL,
     next_retry_at INTEGER NOT NULL,
-    details TEXT NOT NULL
+    details TEXT NOT NULL,
+    attempt_known_entries INTEGER NOT NULL
 );
 CREATE INDEX invocations_parent ON invocations (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX invocations_running ON invocations (id) WHERE status IN ('running', 'backing-off');

@@ -5,10 +5,11 @@ INSERT INTO invocations (
     created_at, random_seed, journal_retention_ms, completion_retention_ms, scheduled_start_at,
     status, modified_at, inboxed_at, running_at, completed_at, journal_length, command_count, deployment_id,
     protocol_version, flags, expires_at, journal_expires_at, attempt, attempt_deployment_id, attempt_version,
-    attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details
+    attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details,
+    attempt_known_entries
 ) VALUES (
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 );
 
 -- name: update_invocation
@@ -17,7 +18,8 @@ UPDATE invocations SET
     status = ?, modified_at = ?, inboxed_at = ?, running_at = ?, completed_at = ?, journal_length = ?,
     command_count = ?, deployment_id = ?, protocol_version = ?, flags = ?, expires_at = ?, journal_expires_at = ?,
     attempt = ?, attempt_deployment_id = ?, attempt_version = ?, attempt_server = ?, attempt_started_at = ?,
-    retry_count = ?, retries_since_entry = ?, last_entry_at = ?, next_retry_at = ?, details = ?
+    retry_count = ?, retries_since_entry = ?, last_entry_at = ?, next_retry_at = ?, details = ?,
+    attempt_known_entries = ?
 WHERE number = ?;
 
 -- name: invocation
@@ -27,7 +29,8 @@ SELECT
     created_at, random_seed, journal_retention_ms, completion_retention_ms, scheduled_start_at,
     status, modified_at, inboxed_at, running_at, completed_at, journal_length, command_count, deployment_id,
     protocol_version, flags, expires_at, journal_expires_at, attempt, attempt_deployment_id, attempt_version,
-    attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details
+    attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details,
+    attempt_known_entries
 FROM invocations WHERE id = ?;
 
 -- name: invocation_number
@@ -87,8 +90,8 @@ SELECT position & 0xFFFFF, type, payload, handle, failed, appended_at FROM entri
 WHERE position >= ? AND position < ? ORDER BY position;
 
 -- name: notified
--- Whether the first notification of a handle was a failure; NULL when there is none.
-SELECT failed, min(position) FROM entries WHERE position >> 20 = ? AND handle = ?;
+-- Whether the first notification of a handle, from a position on, was a failure; NULL when there is none.
+SELECT failed, min(position) FROM entries WHERE position >> 20 = ? AND handle = ? AND position >= ?;
 
 -- name: delete_journal
 -- A whole journal.
@@ -192,10 +195,6 @@ WHERE waiting.service = ? AND waiting.key = ? AND waiting.name = ? ORDER BY wait
 -- name: delete_promise_waiters
 -- A promise is no longer awaited.
 DELETE FROM promise_waiters WHERE service = ? AND key = ? AND name = ?;
-
--- name: delete_promise_waiters_of_key
--- No promise of a workflow's key is awaited any more.
-DELETE FROM promise_waiters WHERE service = ? AND key = ?;
 
 -- name: delete_promise_waits_of
 -- An invocation no longer awaits promises.
