@@ -13,7 +13,7 @@ from typing import Final
 from durably.engine.ingress.refusals import RefusedError
 from durably.engine.records import Headers, Limits
 
-__all__ = ["RequestHeaders", "read_headers"]
+__all__ = ["RequestHeaders", "check_size", "read_headers"]
 
 INGRESS_PATH: Final = "x-restate-ingress-path"
 
@@ -59,6 +59,16 @@ class RequestHeaders:
     limit_key: str | None
 
 
+def check_size(raw: list[tuple[bytes, bytes]], limits: Limits) -> None:
+    """Check how many headers there are, and how large they are together.
+
+    Raises:
+        RefusedError: Too many, or too large.
+    """
+    if len(raw) > limits.header_count or sum(len(name) + len(value) for name, value in raw) > limits.header_bytes:
+        raise RefusedError(431, "too many headers, or too large")
+
+
 def read_headers(
     raw: list[tuple[bytes, bytes]], path: str, limits: Limits, pass_on: frozenset[str] = frozenset()
 ) -> RequestHeaders:
@@ -73,8 +83,7 @@ def read_headers(
     Raises:
         RefusedError: There are too many, or one is malformed.
     """
-    if len(raw) > limits.header_count or sum(len(name) + len(value) for name, value in raw) > limits.header_bytes:
-        raise RefusedError(431, "too many headers, or too large")
+    check_size(raw, limits)
     forwarded: list[tuple[str, str]] = [(INGRESS_PATH, path)]
     content_type = content_length = idempotency_key = limit_key = None
     for raw_name, raw_value in raw:

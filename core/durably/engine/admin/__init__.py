@@ -1,0 +1,1 @@
+"""The HTTP API that operators use: deployments, services, invocations, state, queries."""

@@ -1,0 +1,1 @@
+"""Looking into the engine with SQL: read-only views over what is stored."""

@@ -1,0 +1,181 @@
+"""Functions of queries: those that the views need, and those that operators may use.
+
+Owns the list of what is allowed: nothing that touches files, loads code, or makes values of a size that an argument
+chooses.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from durably.engine.ingress.durations import MAX_TIME_MS, format_iso_duration, rfc_3339_millis
+from durably.engine.query.journal import entry_json, entry_lite_json, entry_name, entry_type, type_name
+from durably.protocol import messages
+from durably.protocol.messages import Future
+
+SqlValue = str | bytes | int | float | None
+
+__all__ = ["ALLOWED", "INTERNAL", "add_functions"]
+
+_COMBINATORS: Final = MappingProxyType(
+    {
+        0: "Unknown",
+        1: "FirstCompleted",
+        2: "AllCompleted",
+        3: "FirstSucceededOrAllFailed",
+        4: "AllSucceededOrFirstFailed",
+    }
+)
+
+_BUILT_IN: Final = """
+    abs avg ceil ceiling changes char coalesce count cume_dist date datetime dense_rank first_value floor format glob
+    group_concat hex ifnull iif instr json json_array json_array_length json_each json_extract json_group_array
+    json_group_object json_object json_quote json_tree json_type json_valid julianday lag last_value lead length like
+    lower ltrim max min mod nth_value ntile nullif percent_rank pow power printf quote rank replace round row_number
+    rtrim sign sqrt strftime string_agg substr substring sum time total trim trunc typeof unicode unixepoch upper -> ->>
+"""
+
+
+def _iso_time(value: int | None) -> str | None:
+    return None if value is None or not 0 <= value <= MAX_TIME_MS else rfc_3339_millis(value)
+
+
+def _iso_duration(value: int | None) -> str | None:
+    return None if value is None else format_iso_duration(value)
+
+
+def _utf8(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _service_of_target(target: str | None) -> str | None:
+    return None if not target else target.partition("/")[0]
+
+
+def _failure_text(failure: str | None) -> str | None:
+    if failure is None:
+        return None
+    code, message, _ = json.loads(failure)
+    return f"[{code}] {message}"
+
+
+def _failure_field(details: str, name: str) -> SqlValue:
+    failure = json.loads(details).get("failure") if details else None
+    if failure is None:
+        return None
+    if name == "text":
+        return f"[{failure['code']}] {failure['message']}"
+    value: SqlValue = failure.get(name)
+    if name == "command_type" and isinstance(value, int):
+        return type_name(value)
+    return None if value == "" else value
+
+
+def _future(details: str, name: str) -> Future | None:
+    encoded = json.loads(details).get(name) if details else None
+    if encoded is None:
+        return None
+    try:
+        return messages.parse(Future, bytes.fromhex(encoded))
+    except (ValueError, DecodeError):
+        return None
+
+
+def _awaited_completions(details: str) -> str | None:
+    return _leaves(_future(details, "suspended_on"), "waiting_completions")
+
+
+def _awaited_signals(details: str) -> str | None:
+    return _leaves(_future(details, "suspended_on"), "waiting_signals")
+
+
+def _leaves(future: Future | None, name: str) -> str | None:
+    if future is None:
+        return None
+    found: set[int] = set()
+    stack = [future]
+    while stack:
+        node = stack.pop()
+        found.update(getattr(node, name))
+        stack += node.nested_futures
+    return json.dumps(sorted(found))
+
+
+def _future_json(details: str, name: str) -> str | None:
+    future = _future(details, name)
+    return None if future is None else json.dumps(_tree(future), separators=(",", ":"))
+
+
+def _tree(future: Future) -> dict[str, Any]:
+    children: list[Any] = [{"CompletionId": index} for index in future.waiting_completions]
+    children += [{"SignalIndex": index} for index in future.waiting_signals]
+    children += [{"SignalName": name} for name in future.waiting_named_signals]
+    children += [_tree(child) for child in future.nested_futures]
+    return {_COMBINATORS.get(future.combinator_type, "Unknown"): children}
+
+
+def _array_contains(array: str | None, value: object) -> int | None:
+    return None if array is None else int(value in json.loads(array))
+
+
+def _starts_with(text: str | None, prefix: str | None) -> int | None:
+    return None if text is None or prefix is None else int(text.startswith(prefix))
+
+
+def _concat(*values: object) -> str:
+    return "".join(str(value) for value in values if value is not None)
+
+
+INTERNAL: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProxyType(
+    {
+        "awaited_completions": (1, _awaited_completions),
+        "awaited_signals": (1, _awaited_signals),
+        "entry_json": (2, entry_json),
+        "entry_lite_json": (2, entry_lite_json),
+        "entry_name": (2, entry_name),
+        "entry_type": (1, entry_type),
+        "failure_field": (2, _failure_field),
+        "failure_text": (1, _failure_text),
+        "future_json": (2, _future_json),
+        "iso_duration": (1, _iso_duration),
+        "iso_time": (1, _iso_time),
+        "service_of_target": (1, _service_of_target),
+        "utf8": (1, _utf8),
+    }
+)
+"""What only the views may call: name → number of arguments, function."""
+
+_OFFERED: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProxyType(
+    {
+        "array_contains": (2, _array_contains),
+        "array_has": (2, _array_contains),
+        "char_length": (1, lambda text: None if text is None else len(text)),
+        "concat": (-1, _concat),
+        "starts_with": (2, _starts_with),
+        "strpos": (2, lambda text, part: None if text is None or part is None else text.find(part) + 1),
+    }
+)
+"""What Restate's SQL has and SQLite has not."""
+
+ALLOWED: Final = frozenset(_BUILT_IN.split()) | frozenset(_OFFERED) | {"now"}
+"""What queries may call."""
+
+
+def add_functions(connection: sqlite3.Connection, now_ms: int) -> None:
+    """Add ours to a connection; `now()` stands still at `now_ms` during a query."""
+    for name, (arguments, function) in chain(INTERNAL.items(), _OFFERED.items()):
+        connection.create_function(name, arguments, function, deterministic=True)
+    now = rfc_3339_millis(now_ms)
+    connection.create_function("now", 0, lambda: now, deterministic=True)
