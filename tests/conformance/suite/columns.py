@@ -11,16 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["COLUMNS", "Column", "Handlers", "Host", "Setting", "peer_is_reference"]
+__all__ = ["COLUMNS", "Column", "Handlers", "Host", "Server", "Setting", "peer_is_reference"]
+
+
+class Server(enum.Enum):
+    """What drives the services."""
+
+    RESTATE = "restate"
+    ENGINE = "engine"
 
 
 class Host(enum.Enum):
-    """A web server and the HTTP version that the Restate server speaks to it."""
+    """A web server and the HTTP version that the server of the column speaks to it; `IN_PROCESS` has neither."""
 
     HYPERCORN = "hypercorn"
     GRANIAN = "granian"
     UVICORN = "uvicorn"
     GUNICORN = "gunicorn"
+    IN_PROCESS = "in-process"
 
     @property
     def uses_http_11(self) -> bool:
@@ -36,7 +44,7 @@ class Handlers(enum.Enum):
 
 
 class Setting(enum.Enum):
-    """A configuration of the Restate server."""
+    """A configuration of the server."""
 
     DEFAULT = "default"
     V5 = "v5"
@@ -95,18 +103,21 @@ class Column:
     Attributes:
         host: The web server.
         handlers: Asynchronous or synchronous handlers.
-        setting: The Restate server's configuration.
+        setting: The server's configuration.
         only: Names of the scenario classes to run; empty means all.
+        server: What drives the services.
     """
 
     host: Host
     handlers: Handlers
     setting: Setting
     only: frozenset[str] = frozenset()
+    server: Server = Server.RESTATE
 
     def __str__(self) -> str:
         """Name the column as the tests' ids do."""
-        return f"{self.host.value}-{self.handlers.value}-{self.setting.value}"
+        prefix = "" if self.server is Server.RESTATE else f"{self.server.value}-"
+        return f"{prefix}{self.host.value}-{self.handlers.value}-{self.setting.value}"
 
     @property
     def always_suspends(self) -> bool:
@@ -123,7 +134,7 @@ def _columns() -> list[Column]:
     if peer_is_reference():
         hosts, handlers = [Host.HYPERCORN, Host.GRANIAN, Host.UVICORN], [Handlers.ASYNC]
     else:
-        hosts, handlers = list(Host), list(Handlers)
+        hosts, handlers = [host for host in Host if host is not Host.IN_PROCESS], list(Handlers)
     full = [
         Column(host, kind, setting)
         for setting in (Setting.DEFAULT, Setting.SUSPENDING, Setting.V7)

@@ -153,6 +153,8 @@ class ServiceProcess:
                 worker = ["--worker-class", "gthread", "--workers", "1", "--threads", "64"]
                 options = ["--graceful-timeout", str(_GRACE_SECONDS), "--timeout", "120", "--log-level", "warning"]
                 return [*python, "gunicorn", *worker, *options, "--bind", f"127.0.0.1:{port}", wsgi]
+            case Host.IN_PROCESS:
+                raise AssertionError("these services run in the process of the engine")
 
 
 def _signal_group(leader: int, how: signal.Signals) -> None:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from durably.testing.server import RestateServer, find_server
 from tests.conformance.suite.clients import Admin, Deadline, Ingress, InvocationFailedError, Submission
-from tests.conformance.suite.columns import Column
+from tests.conformance.suite.columns import Column, Host, Server
+from tests.conformance.suite.engines import EngineProcess, ServicesWithin
 from tests.conformance.suite.processes import ServiceProcess
 
 __all__ = ["Pair", "Stage"]
@@ -26,7 +27,7 @@ UNSUPPORTED_FEATURE = "573"
 
 
 class Pair:
-    """A Restate server and a service process that is registered with it.
+    """A server and a service process that is registered with it.
 
     Args:
         column: Which web server, which handlers, which setting.
@@ -47,13 +48,7 @@ class Pair:
         directory.mkdir(parents=True, exist_ok=True)
         self.column = column
         self.directory = directory
-        self.server = RestateServer(
-            settings={**column.setting.environment, **(settings or {})},
-            binary=find_server(Path(__file__)),
-            directory=directory,
-        )
-        version = {"DURABLY_CONFORMANCE_MAX_PROTOCOL": str(column.setting.protocol_version)}
-        self.service = ServiceProcess(column, directory, {**version, **(environment or {})})
+        self.server, self.service = _processes(column, directory, settings or {}, environment or {})
         self.deployment: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -82,6 +77,20 @@ class Pair:
     def logs(self) -> str:
         """Give the ends of both logs."""
         return f"--- service\n{self.service.log_tail()}\n--- server\n{self.server.log_tail()}"
+
+
+def _processes(
+    column: Column, directory: Path, settings: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[RestateServer | EngineProcess, ServiceProcess | ServicesWithin]:
+    settings = {**column.setting.environment, **settings}
+    environment = {"DURABLY_CONFORMANCE_MAX_PROTOCOL": str(column.setting.protocol_version), **environment}
+    if column.server is Server.ENGINE:
+        engine = EngineProcess(column, directory, settings=settings, environment=environment)
+        if column.host is Host.IN_PROCESS:
+            return engine, ServicesWithin(engine)
+        return engine, ServiceProcess(column, directory, environment)
+    server = RestateServer(settings=settings, binary=find_server(Path(__file__)), directory=directory)
+    return server, ServiceProcess(column, directory, environment)
 
 
 class Stage:

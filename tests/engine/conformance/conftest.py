@@ -1,0 +1,41 @@
+"""Fixtures of the conformance suite on the embedded engine: the campaign that plays the scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.conformance.scenarios", "tests.conformance.suite")
+
+from tests.conformance.suite.campaign import Campaign  # noqa: E402
+from tests.conformance.suite.columns import Column  # noqa: E402
+from tests.conformance.suite.registry import Scenario  # noqa: E402
+
+_CAMPAIGN = pytest.StashKey[Campaign]()
+
+
+@pytest.fixture(scope="session")
+def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
+    """Plays exactly the scenarios that this session selected."""
+    selected: dict[Column, list[Scenario]] = {}
+    for item in request.session.items:
+        arguments = getattr(getattr(item, "callspec", None), "params", {})
+        if "scenario" in arguments:
+            selected.setdefault(arguments["column"], []).append(arguments["scenario"])
+    playing = Campaign(selected, tmp_path_factory.mktemp("engine"))
+    request.config.stash[_CAMPAIGN] = playing
+    yield playing
+    playing.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what each column took."""
+    playing = config.stash.get(_CAMPAIGN, None)
+    if playing is None:
+        return
+    terminalreporter.section("conformance columns of the engine")
+    for column, report in playing.reports.items():
+        counts = f"{report.passed:3} passed {report.failed:3} failed {report.seconds:6.1f} s"
+        slowest = ", ".join(f"{name} {seconds:.1f} s" for seconds, name in report.slowest)
+        terminalreporter.write_line(f"{column!s:40} {counts}   slowest: {slowest}")

@@ -1,0 +1,172 @@
+"""Crashes an engine at chosen points, many times, without starting an interpreter each time.
+
+Owns the forking: this process imports everything, then each run is a child of it. A run dies at the chosen pass of a
+fault point, a second one goes on with the same file; both are judged here and the findings are printed.
+
+    python -m tests.engine.crash.zygote DIRECTORY SETTING FIRST STEP
+
+plays the scenario undisturbed, then dies at the passes FIRST, FIRST + STEP, … of all fault points, and prints one line
+of JSON for each run and one at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from durably.engine import faults
+from durably.engine.faults import FaultPoint
+from durably.protocol.messages import CLASS_OF, MessageType
+from durably.testing.oracles import (
+    Finding,
+    KeyedAnswer,
+    check_acknowledged,
+    check_effects,
+    check_file,
+    check_growth,
+    check_idempotency,
+    check_image,
+    check_quiescent,
+)
+from durably.testing.store_images import StoreImage
+from tests.engine.crash.scenario import FLOWS, SETTINGS, append, play
+
+PATIENCE_SECONDS = 20
+
+
+def run(directory: Path, setting: str, hook: Callable[[FaultPoint], None] | None) -> int:
+    """Play the scenario in a child; give its exit code, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        _play_and_exit(directory, setting, hook)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _play_and_exit(directory: Path, setting: str, hook: Callable[[FaultPoint], None] | None) -> NoReturn:
+    code = 1
+    try:
+        log = os.open(directory / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        os.dup2(log, 2)
+        logging.basicConfig(level=logging.WARNING, force=True)
+        faults.hook = hook
+        seen = asyncio.run(asyncio.wait_for(play(directory, SETTINGS[setting]), PATIENCE_SECONDS))
+        (directory / "seen").write_text(json.dumps(seen))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def judge(directory: Path, before: StoreImage | None, executed_before: int) -> list[Finding]:
+    """Give what is wrong after the second run."""
+    seen: dict[str, Any] = json.loads((directory / "seen").read_text())
+    image = StoreImage.read(directory / "engine.db")
+    findings = [*check_image(image), *check_quiescent(image), *check_file(directory / "engine.db")]
+    answers = _answers(directory)
+    findings += check_idempotency(answers)
+    findings += check_acknowledged(image, {answer.invocation_id for answer in answers})
+    for key in FLOWS:
+        if seen["totals"][key] != 11 or seen["gates"][key] != "word resolved":  # noqa: PLR2004 # 1 + 10
+            findings.append(Finding("O2", key, f"the result is {seen}"))
+    effects = _lines(directory / "effects")
+    tokens = [token for key in FLOWS for token in seen["flows"][key]]
+    findings += check_effects(
+        [token.partition(":")[0] for token in effects], [token.partition(":")[0] for token in tokens], crashes=1
+    )
+    findings += [Finding("O6", token, "it is a result that no step gave") for token in tokens if token not in effects]
+    if before is not None:
+        findings += check_growth(before, image)
+        again = {token.partition(":")[0] for token in effects[executed_before:]}
+        findings += [Finding("O6", name, "its result was stored and it ran again") for name in _recorded(before) & again]
+    return findings
+
+
+def _recorded(image: StoreImage) -> set[str]:
+    """Give the names of the steps whose results are stored."""
+    names: set[str] = set()
+    for invocation in image.invocations.values():
+        for entry in invocation.entries:
+            if entry.type == MessageType.RUN_COMPLETION:
+                notification: Any = CLASS_OF[entry.type].FromString(entry.payload)
+                names.add(str(json.loads(notification.value.content)).partition(":")[0])
+    return names
+
+
+def _answers(directory: Path) -> list[KeyedAnswer]:
+    answers: list[KeyedAnswer] = []
+    for line in _lines(directory / "answers"):
+        key, invocation_id, *body = line.split(" ", 2)
+        answers.append(KeyedAnswer(key, invocation_id, body[0].encode() if body else None))
+    return answers
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def crash_at(directory: Path, setting: str, number: int) -> dict[str, Any]:
+    """Die at one pass, start again, and give the verdict."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    passes = itertools.count(1)
+
+    def die(point: FaultPoint) -> None:
+        if next(passes) == number:
+            append(directory / "died", point.value)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    first = run(directory, setting, die)
+    died = "".join(_lines(directory / "died"))
+    before = StoreImage.read(directory / "engine.db") if died and _has_schema(directory / "engine.db") else None
+    executed = len(_lines(directory / "effects"))
+    second = run(directory, setting, None) if died else first
+    findings = judge(directory, before, executed) if second == 0 else [Finding("O12", "the second run", "it failed")]
+    if before is not None:
+        findings += check_image(before)
+    verdict = {"pass": number, "died": died, "first": first, "second": second, "findings": [*map(str, findings)]}
+    if findings:
+        verdict["log"] = _lines(directory / "log")[-25:]
+    return verdict
+
+
+def _has_schema(file: Path) -> bool:
+    """Whether the crash came after the file was made."""
+    import sqlite3
+
+    try:
+        StoreImage.read(file)
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Read the command line and play."""
+    directory, setting, first, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    number, points = first, 0
+    while True:
+        verdict = crash_at(directory / str(number), setting, number)
+        sys.stdout.write(json.dumps(verdict) + "\n")
+        sys.stdout.flush()
+        points += bool(verdict["died"])
+        if not verdict["died"]:
+            return
+        if not verdict["findings"]:
+            shutil.rmtree(directory / str(number))
+        number += step
+
+
+if __name__ == "__main__":
+    main()
