@@ -22,10 +22,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import cast
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -41,38 +39,15 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError as H2ProtocolError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
 
 from durably.engine.transport.budgets import Budget
-from durably.engine.transport.contract import (
-    FailureKind,
-    HttpVersion,
-    HttpVersionError,
-    ResponseHead,
-    TransportError,
-)
+from durably.engine.transport.contract import FailureKind, TransportError
+from durably.engine.transport.http2_protocol import LAST_STREAM_ID, ClientProtocol, head_of, not_http2
 from durably.engine.transport.http2_streams import Http2Stream
+from durably.engine.transport.keepalive import Keepalive, Verdict
 from durably.engine.transport.options import HttpOptions
 
 __all__ = ["Http2Connection"]
-
-_MAX_HEADER_LIST_BYTES: Final = 64 * 1024
-_DEFAULT_WINDOW_BYTES: Final = 65535  # of a connection, before the first WINDOW_UPDATE
-_LAST_STREAM_ID: Final = 2**31 - 1
-_CONFIGURATION: Final = H2Configuration(
-    client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
-)
-
-
-class _Connection(H2Connection):
-    """`h2`, except that streams which the peer still processes outlive its GOAWAY."""
-
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-        event = ConnectionTerminated()
-        event.error_code = frame.error_code
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
 
 
 class Http2Connection(asyncio.Protocol):
@@ -88,7 +63,7 @@ class Http2Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._on_closed = on_closed
-        self._h2 = _Connection(_CONFIGURATION)
+        self._h2 = ClientProtocol()
         self._streams: dict[int, Http2Stream] = {}
         self._pending: dict[Http2Stream, None] = {}
         self._blocked: dict[Http2Stream, None] = {}
@@ -99,8 +74,7 @@ class Http2Connection(asyncio.Protocol):
         self._untold_bytes = 0
         self._requests = 0
         now = self._loop.time()
-        self._received_at = self._used_at = now
-        self._pinged_at: float | None = None
+        self._keepalive = Keepalive(options, now)
         self._timer: asyncio.TimerHandle | None = None
         self._resets = Budget(options.max_resets, options.budget_period_s, now)
         self._control_frames = Budget(options.max_control_frames, options.budget_period_s, now)
@@ -135,7 +109,7 @@ class Http2Connection(asyncio.Protocol):
             stream.request_ended = stream.end_was_sent = True
         self._streams[stream_id] = stream
         self._requests += 1
-        if self._requests >= self._options.max_requests or stream_id + 2 >= _LAST_STREAM_ID:
+        if self._requests >= self._options.max_requests or stream_id + 2 >= LAST_STREAM_ID:
             self._drain()
         self._schedule()
         return stream
@@ -177,19 +151,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface."""
         self._transport = cast("asyncio.Transport", transport)
-        options = self._options
-        self._h2.local_settings = Settings(
-            client=True,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window_bytes,
-                SettingCodes.MAX_HEADER_LIST_SIZE: _MAX_HEADER_LIST_BYTES,
-            },
-        )
-        del self._h2.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]  # some servers do not know it
-        self._h2.initiate_connection()
-        if options.connection_window_bytes > _DEFAULT_WINDOW_BYTES:
-            self._h2.increment_flow_control_window(options.connection_window_bytes - _DEFAULT_WINDOW_BYTES)
+        self._h2.greet(self._options)
         self._flush()
         self._arm()
 
@@ -198,10 +160,9 @@ class Http2Connection(asyncio.Protocol):
         if self.is_closed:
             return
         if not self.ready.done() and data.startswith(b"HTTP/"):
-            self._break_off(_not_http2("The service answered in HTTP/1.1."))
+            self._break_off(not_http2("The service answered in HTTP/1.1."))
             return
-        self._received_at = self._loop.time()
-        self._pinged_at = None
+        self._keepalive.received(self._loop.time())
         try:
             for event in self._h2.receive_data(data):
                 self._on_event(event)
@@ -210,7 +171,7 @@ class Http2Connection(asyncio.Protocol):
             if self.ready.done():
                 self._break_off(TransportError(text, kind=FailureKind.VIOLATION))
             else:
-                self._break_off(_not_http2(text))
+                self._break_off(not_http2(text))
             return
         self._give_back()
 
@@ -228,7 +189,7 @@ class Http2Connection(asyncio.Protocol):
         if self.ready.done():
             self._lose(TransportError(f"The connection to the service was lost: {exc or 'closed by the peer'}."))
         else:
-            self._lose(_not_http2("The service closed the connection before it spoke HTTP/2."))
+            self._lose(not_http2("The service closed the connection before it spoke HTTP/2."))
 
     # Events.
 
@@ -261,14 +222,7 @@ class Http2Connection(asyncio.Protocol):
                 pass  # acknowledgements, trailers and informational heads tell nothing
 
     def _on_head(self, stream: Http2Stream, event: ResponseReceived) -> None:
-        status = 0
-        headers: list[tuple[str, str]] = []
-        for name, value in event.headers or ():
-            if name == b":status":
-                status = int(value) if value.isdigit() else 0
-            else:
-                headers.append((name.decode("latin-1"), value.decode("latin-1")))
-        stream.inbound.start(ResponseHead(status, tuple(headers), HttpVersion.HTTP_2))
+        stream.inbound.start(head_of(event))
         if stream.inbound.is_over:
             self.cancel(stream)  # its head is a failure: what follows is of no use
             stream.drop_request()
@@ -391,7 +345,7 @@ class Http2Connection(asyncio.Protocol):
         del self._streams[stream.id]
         self._pending.pop(stream, None)
         self._blocked.pop(stream, None)
-        self._used_at = self._loop.time()
+        self._keepalive.used(self._loop.time())
         if self._is_draining and not self._streams:
             self._loop.call_soon(self.close)
 
@@ -437,31 +391,19 @@ class Http2Connection(asyncio.Protocol):
     # Time.
 
     def _arm(self) -> None:
-        options = self._options
-        period_s = min(options.ping_interval_s, options.ping_timeout_s, options.idle_timeout_s) / 4
-        self._timer = self._loop.call_later(period_s, self._look)
+        self._timer = self._loop.call_later(self._keepalive.period_s, self._look)
 
     def _look(self) -> None:
-        now = self._loop.time()
-        options = self._options
-        if not self._streams:
-            if now - self._used_at >= options.idle_timeout_s:
+        match self._keepalive.look(self._loop.time(), has_streams=bool(self._streams)):
+            case Verdict.IDLE:
                 self.close()
                 return
-        elif self._pinged_at is not None:
-            if now - self._pinged_at >= options.ping_timeout_s:
+            case Verdict.LOST:
                 self._break_off(TransportError("The service does not answer any more."))
                 return
-        elif now - self._received_at >= options.ping_interval_s:
-            self._pinged_at = now
-            self._h2.ping(b"durably!")
-            self._flush()
+            case Verdict.ASK:
+                self._h2.ping(b"durably!")
+                self._flush()
+            case Verdict.FINE:
+                pass
         self._arm()
-
-
-def _not_http2(text: str) -> HttpVersionError:
-    return HttpVersionError(
-        text,
-        discovery_code="META0014",
-        hint="Register it with use_http_11: true, or serve it with HTTP/2 (hypercorn, granian).",
-    )

@@ -41,7 +41,7 @@ from durably.engine.transport.contract import (
 from durably.engine.transport.discovery import fetch_manifest
 from durably.engine.transport.exchange import Response
 
-__all__ = ["AsgiApplication", "InProcessTransport"]
+__all__ = ["AsgiApplication", "InProcessStream", "InProcessTransport"]
 
 Event = dict[str, Any]
 AsgiApplication = Callable[[Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
