@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from durably.client import create_client
     from durably.client.interfaces import HttpError, RestateClient, RestateClientSendHandle
     from durably.connection import ConnectError, connect, with_connection
+    from durably.engine.clock import ManualClock
+    from durably.engine.engine import Engine
+    from durably.engine.records import EngineOptions
     from durably.hosting.options import HostingOptions
     from durably.machine import MachineOptions
     from durably.testing.harness import create_test_harness, test_harness
@@ -83,6 +86,8 @@ __all__ = [
     "DurableTimeoutError",
     "DurablyError",
     "Endpoint",
+    "Engine",
+    "EngineOptions",
     "FailureMap",
     "HarnessEnvironment",
     "HostingOptions",
@@ -92,6 +97,7 @@ __all__ = [
     "JournalValueCodec",
     "JournalValueCodecProvider",
     "MachineOptions",
+    "ManualClock",
     "ObjectContext",
     "ObjectSharedContext",
     "RestateClient",
@@ -140,10 +146,13 @@ __all__ = [
 
 _IMPORTED_ON_USE = {
     "ConnectError": "durably.connection",
+    "Engine": "durably.engine.engine",
+    "EngineOptions": "durably.engine.records",
     "HarnessEnvironment": "durably.types",
     "HostingOptions": "durably.hosting.options",
     "HttpError": "durably.client.interfaces",
     "MachineOptions": "durably.machine",
+    "ManualClock": "durably.engine.clock",
     "RestateClient": "durably.client.interfaces",
     "RestateClientSendHandle": "durably.client.interfaces",
     "SyncContext": "durably.authoring.sync_contexts",

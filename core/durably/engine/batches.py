@@ -37,7 +37,16 @@ from durably.engine.actions import Action
 from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event, Invoke, Recover, Sweep, TimerDue
 from durably.engine.faults import FaultPoint
 from durably.engine.store.contract import Store, Transaction
-from durably.errors import EngineStoppedError, StoreBusyError, StoreError, StoreFullError
+from durably.errors import (
+    EngineStoppedError,
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreFailedError,
+    StoreFencedError,
+    StoreForkedError,
+    StoreFullError,
+)
 
 __all__ = ["Apply", "Batches", "Upkeep"]
 
@@ -53,6 +62,16 @@ _BUSY_LIMIT_S: Final = 5.0
 _BACKLOG_EVENTS: Final = 256  # from here on those who produce events wait
 
 _logger = logging.getLogger("durably.engine")
+
+# Those that concern more than what was just tried; a plain StoreError is about that.
+_STORE_FAILS: Final = (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreFailedError,
+    StoreFencedError,
+    StoreForkedError,
+    StoreFullError,
+)
 
 
 class _State(enum.Enum):
@@ -259,7 +278,7 @@ class Batches:
         try:
             for event in events:
                 actions += apply(transaction, event)
-        except StoreError:
+        except _STORE_FAILS:
             self._store.rollback()
             raise
         except Exception:  # noqa: BLE001  # a defect, in one of them
@@ -279,7 +298,7 @@ class Batches:
                 self._store.mark()
                 try:
                     actions += self._apply(transaction, event)
-                except StoreError:
+                except _STORE_FAILS:
                     raise
                 except Exception as error:
                     self._store.rollback_to_mark()

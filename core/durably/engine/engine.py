@@ -17,27 +17,31 @@ import concurrent.futures
 import random as random_module
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from durably.engine.api import EngineApi, RegisteredDeployment, Registration
+from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.clock import Clock, RealClock
 from durably.engine.locations import StoreLocation, read_url
 from durably.engine.records import EngineOptions
-from durably.errors import ConfigurationError, EngineStoppedError, UsageError
+from durably.errors import ConfigurationError, EngineStoppedError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
     from durably.authoring.endpoint import AnyService
     from durably.authoring.failures import FailureMap, FailureRule
     from durably.engine.actions import Failed, Outcome
+    from durably.engine.admin.app import AdminApp
     from durably.engine.blocking_client import BlockingEngineClient
     from durably.engine.client import EngineClient
     from durably.engine.core import Randomness
     from durably.engine.events import Event
+    from durably.engine.ingress.app import IngressApp
     from durably.engine.node import Node
+    from durably.engine.records import ServiceRecord
+    from durably.engine.store.contract import Reader
     from durably.engine.transport.inprocess import AsgiApplication
     from durably.engine.transport.options import HttpOptions
     from durably.hosting.options import HostingOptions
@@ -47,7 +51,6 @@ __all__ = ["Engine"]
 
 T = TypeVar("T")
 
-_THREAD_START_S: Final = 60.0
 _NAME: Final = "app"
 
 
@@ -111,19 +114,20 @@ class Engine:
             )
         if listed:
             from durably.endpoint import app
+            from durably.hosting.options import DEFAULT_HOSTING, Unsigned
 
             application = app(
                 listed,
                 journal_value_codec=journal_value_codec,
                 failures=failures,
                 machine_options=machine_options,
-                hosting=hosting,
+                hosting=replace(hosting or DEFAULT_HOSTING, unsigned=Unsigned.ACCEPT),  # nobody else reaches it
             )
         self._application = application
         self._node: Node | None = None
+        self._down: asyncio.Future[StoreError] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stack = AsyncExitStack()
 
     # ---- life
 
@@ -135,10 +139,13 @@ class Engine:
             UsageError: The engine was started before.
         """
         from durably.engine.node import Node
+    from durably.engine.records import ServiceRecord
+    from durably.engine.store.contract import Reader
 
         if self._node is not None:
             raise UsageError("This engine was started before.", hint="Make a new one; it continues where this stopped.")
         self._loop = asyncio.get_running_loop()
+        self._down = self._loop.create_future()
         self._node = Node(
             self._location,
             self.options,
@@ -147,6 +154,7 @@ class Engine:
             application=None if self._application is None else (_NAME, self._application),
             http=self._http,
             stop_grace_s=self._stop_grace_s,
+            on_down=self._went_down,
         )
         await self._node.start()
         return self
@@ -215,13 +223,21 @@ class Engine:
         return BlockingEngineClient(self.client(headers), self._run_blocking)
 
     @property
-    def api(self) -> EngineApi:
-        """What the ingress and the admin API are made of; for the engine's own event loop.
+    def ingress_app(self) -> IngressApp:
+        """The HTTP API for callers, as an ASGI application that lets in this machine only.
 
-        Raises:
-            EngineStoppedError: It was not started.
+        `IngressApp(engine, IngressOptions(…))` makes one for others. It can be mounted before the engine is started.
         """
-        return self._started()[0]
+        from durably.engine.ingress.app import IngressApp
+
+        return IngressApp(self)
+
+    @property
+    def admin_app(self) -> AdminApp:
+        """The HTTP API for operators, as an ASGI application that lets in this machine only; see `ingress_app`."""
+        from durably.engine.admin.app import AdminApp
+
+        return AdminApp(self)
 
     @property
     def is_driving(self) -> bool:
@@ -233,27 +249,53 @@ class Engine:
         """Why nothing can be stored at the moment, or ever; None while all is well."""
         return None if self._node is None else self._node.blocked_by
 
+    async def down(self) -> StoreError:
+        """Wait until the store has failed for good, and give why; for the engine's own event loop.
+
+        Raises:
+            EngineStoppedError: The engine was not started.
+        """
+        if self._down is None:
+            raise _not_started()
+        return await asyncio.shield(self._down)
+
+    def _went_down(self, error: StoreError) -> None:
+        if self._down is not None and not self._down.done():
+            self._down.set_result(error)
+
     def now_ms(self) -> int:
         """Tell the time on the engine's clock, epoch in ms."""
         return self._clock.now_ms()
+
+    @property
+    def services(self) -> Mapping[str, ServiceRecord]:
+        """The latest revision of every service; see `EngineApi.services`."""
+        return {} if self._node is None else self._node.services
 
     async def submit(self, event: Event) -> Outcome:
         """Do what an event asks; see `EngineApi.submit`. Callable on any event loop."""
         node, loop = self._started()
         if asyncio.get_running_loop() is loop:
             return await node.submit(event)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(node.submit(event), loop))
+        return await _elsewhere(node.submit(event), loop)
+
+    async def read(self, work: Callable[[Reader], T]) -> T:
+        """Do read-only work; see `EngineApi.read`. Callable on any event loop."""
+        node, loop = self._started()
+        if asyncio.get_running_loop() is loop:
+            return await node.read(work)
+        return await _elsewhere(node.read(work), loop)
 
     async def register(self, registration: Registration) -> RegisteredDeployment | Failed:
         """Register a deployment that is reached over HTTP; see `EngineApi.register`. Callable on any event loop."""
         node, loop = self._started()
         if asyncio.get_running_loop() is loop:
             return await node.register(registration)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(node.register(registration), loop))
+        return await _elsewhere(node.register(registration), loop)
 
     def _started(self) -> tuple[Node, asyncio.AbstractEventLoop]:
         if self._node is None or self._loop is None:
-            raise EngineStoppedError("The engine was not started.", hint="Use it inside `async with` or `with`.")
+            raise _not_started()
         return self._node, self._loop
 
     def _run_blocking(self, work: Coroutine[Any, Any, T]) -> T:
@@ -272,3 +314,11 @@ class Engine:
             work.close()
             raise
         return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+
+async def _elsewhere(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def _not_started() -> EngineStoppedError:
+    return EngineStoppedError("The engine was not started.", hint="Use it inside `async with` or `with`.")

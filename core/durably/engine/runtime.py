@@ -77,6 +77,7 @@ class Runtime:
         in_memory: bool = False,
         upkeep: Upkeep | None = None,
         on_failure: Callable[[StoreError], None] | None = None,
+        on_registry_changed: Callable[[], None] | None = None,
     ) -> None:
         """Drive `store`, which nobody else drives.
 
@@ -89,6 +90,7 @@ class Runtime:
             in_memory: Whether reads and commits wait for nothing.
             upkeep: What the store needs from time to time.
             on_failure: Told when nothing can be stored any more; everybody who waited was told.
+            on_registry_changed: Told when deployments or services changed.
         """
         self.options = options
         self._store = store
@@ -97,6 +99,7 @@ class Runtime:
         self._random = random
         self._in_memory = in_memory
         self._on_failure = on_failure
+        self._on_registry_changed = on_registry_changed
         self._services: Mapping[str, ServiceRecord] = {}
         self._replies = Replies()
         self._crew = Crew(clock, options.limits.attempts_in_flight)
@@ -168,6 +171,11 @@ class Runtime:
     def open_attempts(self) -> int:
         """How many attempts are open."""
         return self._crew.open_count
+
+    @property
+    def blocked_by(self) -> StoreError | None:
+        """Why nothing can be stored for the time being, or None."""
+        return self._batches.blocked_by
 
     def now_ms(self) -> int:
         """Tell the time."""
@@ -287,6 +295,8 @@ class Runtime:
     def _read_registry(self) -> None:
         services = self._store.read(lambda reader: reader.services())
         self._services = {service.name: service for service in services}
+        if self._on_registry_changed is not None:
+            self._on_registry_changed()
 
 
 def _ulid(now_ms: int, random: Randomness) -> int:
