@@ -78,6 +78,7 @@ def advance(row: Invocation, number: int) -> None:
     row.attempt_version = 6 if number % 2 else None
     row.attempt_server = "sdk/1" if number % 3 else None
     row.attempt_started_at = number if number % 2 else None
+    row.attempt_known_entries = number % 11
     row.retry_count = number
     row.retries_since_entry = number + 1
     row.last_entry_at = number + 2
@@ -161,7 +162,7 @@ def everything(reader: Reader, ids: Iterable[str] = IDS) -> dict[str, object]:
                 sorted(reader.children(name)),
                 reader.entries(name),
                 reader.entries(name, 2),
-                reader.notified(name, HANDLES),
+                [reader.notified(name, HANDLES, start) for start in (0, 1, 3)],
                 reader.waiters(name),
             )
             for name in ids

@@ -168,9 +168,11 @@ def test_handles_are_told_apart(store: Store):
     write(
         store,
         with_invocations("inv_a", "inv_b"),
-        lambda transaction: transaction.append_entries("inv_a", entries(0, 5, "5", 5, None)),
+        lambda transaction: transaction.append_entries("inv_a", entries(0, 5, "5", None, 5)),
     )
     assert store.read(lambda reader: reader.notified("inv_a", [5, "5", 6, "6"])) == {5: False, "5": True}
+    assert store.read(lambda reader: reader.notified("inv_a", [5, "5"], 1)) == {5: True, "5": True}
+    assert store.read(lambda reader: reader.notified("inv_a", [5, "5"], 2)) == {5: True}
     assert store.read(lambda reader: reader.notified("inv_b", [5])) == {}
     assert store.read(lambda reader: reader.notified("inv_x", [5])) == {}
 

@@ -28,9 +28,9 @@ def transaction(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tran
 
 
 def test_running_ones_are_paged_by_id(transaction: Transaction):
-    """Pages hold running invocations only, continue after the last id, and end."""
-    for name in ("inv_d", "inv_b", "inv_a"):
-        transaction.put_invocation(replace(invocation(name), status=Status.RUNNING))
+    """Pages hold running and backing-off invocations only, continue after the last id, and end."""
+    for name, status in (("inv_d", Status.RUNNING), ("inv_b", Status.BACKING_OFF), ("inv_a", Status.RUNNING)):
+        transaction.put_invocation(replace(invocation(name), status=status))
     assert transaction.running("", 2) == ["inv_a", "inv_b"]
     assert transaction.running("inv_b", 2) == ["inv_d"]
     assert transaction.running("inv_d", 2) == []
@@ -81,7 +81,7 @@ def test_waiters_come_oldest_first(transaction: Transaction):
 
 
 def test_promise_waiters_come_oldest_first(transaction: Transaction):
-    """The same for promises; deleting those of a key leaves other keys alone."""
+    """The same for promises; deleting the promises of a key leaves other keys alone, and who waits waiting."""
     waiters = [PromiseWaiter("W", "k", "p", "inv_d", 5), PromiseWaiter("W", "k", "p", "inv_a", 1)]
     others = [PromiseWaiter("W", "k", "q", "inv_d", 1), PromiseWaiter("W", "", "p", "inv_d", 2)]
     for waiter in (*reversed(waiters), *others):

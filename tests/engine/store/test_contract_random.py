@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from durably.engine.records import (
     Failure,
@@ -135,6 +135,12 @@ class Stores(RuleBasedStateMachine):
 
     # ---- invocations and journals
 
+    @initialize(order=st.permutations(IDS))
+    def insert_all(self, order: list[str]) -> None:
+        """Begin with something to write about."""
+        for name in order:
+            self.write("insert_invocation", invocation(name))
+
     @rule(name=ids, parent=st.none() | ids, seed=st.integers(0, 2**64 - 1))
     def insert(self, name: str, parent: str | None, seed: int) -> None:
         """A new invocation."""
@@ -153,9 +159,11 @@ class Stores(RuleBasedStateMachine):
             advance(row, number)
             transaction.put_invocation(row)
 
-    @rule(name=ids)
-    def delete(self, name: str) -> None:
-        """An invocation, after what hangs on it."""
+    @rule(name=ids, is_meant=st.integers(0, 3))
+    def delete(self, name: str, is_meant: int) -> None:
+        """An invocation, after what hangs on it; now and then."""
+        if is_meant:
+            return
         for operation in (
             "delete_timers",
             "delete_waits_of",
@@ -187,7 +195,7 @@ class Stores(RuleBasedStateMachine):
 
     # ---- timers, keys, state
 
-    @rule(name=ids, kind=st.sampled_from(TimerKind), completion_id=st.integers(0, 2), due_at=small)
+    @rule(name=ids, kind=st.sampled_from(TimerKind), completion_id=st.integers(0, 2), due_at=st.integers(0, 2))
     def put_timer(self, name: str, kind: TimerKind, completion_id: int, due_at: int) -> None:
         """A timer, in place of one."""
         if self.exists(name):
@@ -297,4 +305,4 @@ class Stores(RuleBasedStateMachine):
 
 
 TestStores = Stores.TestCase
-TestStores.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStores.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
