@@ -114,6 +114,14 @@ async def test_nobody_there_is_told():
     assert caught.value.code == "META0003"
 
 
+async def test_a_refused_address_is_told_at_once():
+    """Asking again would change nothing; the hint says which setting opens it."""
+    async with http_transport("http://10.0.0.1") as transport:
+        with pytest.raises(DiscoveryError, match="allowed_networks") as caught:
+            await fetch_manifest(transport, pauses_s=(3600,))
+    assert caught.value.code == "META0003"
+
+
 async def test_http_1_1_behind_http_2_is_told():
     """A server that only speaks HTTP/1.1 gives the code and the setting for it."""
     async with uvicorn_server(Service()) as uri, http_transport(uri) as transport:

@@ -28,7 +28,7 @@ from durably.engine.transport.addresses import (
     SocketAddress,
     resolve,
 )
-from durably.engine.transport.contract import TransportError
+from durably.engine.transport.contract import FailureKind, TransportError
 from durably.engine.transport.http2 import Http2Connection
 from durably.engine.transport.http11 import Http11Connection
 from durably.engine.transport.options import HttpOptions
@@ -165,7 +165,7 @@ class Pool:
             text = f"No connection to {self._address.authority} within {options.connect_timeout_s:g} s."
             raise TransportError(text, hint="Does the service run, and is its address right?") from None
         except AddressError as error:
-            raise TransportError(error.message, hint=error.hint) from error
+            raise TransportError(error.message, kind=FailureKind.VIOLATION, hint=error.hint) from error
         except ssl.SSLError as error:
             text = f"TLS with {self._address.authority} failed: {error.reason or type(error).__name__}."
             raise TransportError(text, hint="Is its certificate one that this machine trusts?") from error

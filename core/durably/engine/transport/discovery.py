@@ -7,6 +7,7 @@ the status is ever shown: an address that someone else chose must not become a w
 |---|---|
 | 200 | the manifest, not looked at yet |
 | 408, 429, 500, 502, 503, 504, no connection | asked again, three times in all |
+| a refused address, broken HTTP | META0003 at once |
 | 404 | META0003, with the likely cause |
 | other, redirects too | META0003 |
 | HTTP/1.1 where HTTP/2 was spoken | META0014 |
@@ -26,6 +27,7 @@ from durably.engine.transport.contract import (
     AttemptStream,
     DiscoveryError,
     DiscoveryResult,
+    FailureKind,
     HttpVersionError,
     ResponseHead,
     Transport,
@@ -74,8 +76,11 @@ async def fetch_manifest(
         except HttpVersionError as error:
             raise DiscoveryError(error.message, code=error.discovery_code, hint=error.hint) from error
         except TransportError as error:
-            failure = DiscoveryError(f"The deployment cannot be reached: {error.message}", code="META0003")
+            text = f"The deployment cannot be reached: {error.message}"
+            failure = DiscoveryError(text, code="META0003", hint=error.hint)
             failure.__cause__ = error
+            if error.kind is FailureKind.VIOLATION:
+                raise failure from error  # asking again changes nothing
         except TimeoutError:
             text = f"The deployment did not answer within {time_limit_s:g} s."
             failure = DiscoveryError(text, code="META0003", hint="Is the address right, and nothing in between?")

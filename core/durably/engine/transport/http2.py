@@ -43,6 +43,7 @@ from h2.exceptions import ProtocolError as H2ProtocolError
 from durably.engine.transport.budgets import Budget
 from durably.engine.transport.contract import FailureKind, TransportError
 from durably.engine.transport.http2_protocol import LAST_STREAM_ID, ClientProtocol, head_of, not_http2
+from durably.engine.transport.http2_sending import Sender
 from durably.engine.transport.http2_streams import Http2Stream
 from durably.engine.transport.keepalive import Keepalive, Verdict
 from durably.engine.transport.options import HttpOptions
@@ -65,11 +66,7 @@ class Http2Connection(asyncio.Protocol):
         self._on_closed = on_closed
         self._h2 = ClientProtocol()
         self._streams: dict[int, Http2Stream] = {}
-        self._pending: dict[Http2Stream, None] = {}
-        self._blocked: dict[Http2Stream, None] = {}
-        self._transport: asyncio.Transport | None = None
-        self._is_scheduled = False
-        self._is_paused = False
+        self._sender = Sender(self._h2, self._streams)
         self._is_draining = False
         self._untold_bytes = 0
         self._requests = 0
@@ -111,26 +108,22 @@ class Http2Connection(asyncio.Protocol):
         self._requests += 1
         if self._requests >= self._options.max_requests or stream_id + 2 >= LAST_STREAM_ID:
             self._drain()
-        self._schedule()
+        self._sender.schedule()
         return stream
 
     def close(self, failure: TransportError | None = None) -> None:
         """Say goodbye and close; open streams fail with `failure`."""
         if self.is_closed:
             return
-        if self._transport is not None:
-            self._h2.close_connection(ErrorCodes.NO_ERROR)
-            self._flush()
-            self._transport.close()
-        self._lose(failure or TransportError("The connection was closed by the engine."))
+        self._h2.close_connection(ErrorCodes.NO_ERROR)
+        self._break_off(failure or TransportError("The connection was closed by the engine."))
 
     # What streams ask for.
 
     def request_grew(self, stream: Http2Stream) -> None:
         """Send what the stream holds at the next turn."""
-        if stream not in self._blocked and not self.is_closed:
-            self._pending[stream] = None
-            self._schedule()
+        if not self.is_closed:
+            self._sender.add(stream)
 
     def response_taken(self, stream: Http2Stream, size: int) -> None:
         """Give the stream's window back, in large steps."""
@@ -138,21 +131,21 @@ class Http2Connection(asyncio.Protocol):
         if stream.untold_bytes * 2 >= self._options.stream_window_bytes and stream.id in self._streams:
             self._h2.increment_flow_control_window(stream.untold_bytes, stream.id)
             stream.untold_bytes = 0
-            self._schedule()
+            self._sender.schedule()
 
     def cancel(self, stream: Http2Stream) -> None:
         """Reset the stream."""
         if self._streams.get(stream.id) is stream:
             self._reset(stream)
-            self._schedule()
+            self._sender.schedule()
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._sender.transport = cast("asyncio.Transport", transport)
         self._h2.greet(self._options)
-        self._flush()
+        self._sender.flush()
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -177,12 +170,12 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Hold back: the socket is full."""
-        self._is_paused = True
+        self._sender.is_paused = True
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._is_paused = False
-        self._schedule()
+        self._sender.is_paused = False
+        self._sender.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is open."""
@@ -208,10 +201,12 @@ class Http2Connection(asyncio.Protocol):
             case StreamReset():
                 self._on_reset(event)
             case WindowUpdated():
-                self._on_window(event.stream_id)
+                stream = self._stream_of(event.stream_id)
+                if stream is not None or not event.stream_id:
+                    self._sender.window_grew(stream)
             case RemoteSettingsChanged():
                 self._spend(self._control_frames, "SETTINGS")
-                self._on_window(0)
+                self._sender.window_grew(None)
                 if not self.ready.done():
                     self.ready.set_result(None)
             case PingReceived() | PriorityUpdated() | UnknownFrameReceived():
@@ -263,18 +258,6 @@ class Http2Connection(asyncio.Protocol):
         is_refused = code == ErrorCodes.REFUSED_STREAM
         stream.fail(TransportError(f"The service reset the stream ({name}).", is_refused=is_refused))
 
-    def _on_window(self, stream_id: int | None) -> None:
-        if stream_id:
-            stream = self._stream_of(stream_id)
-            if stream is None or stream not in self._blocked:
-                return
-            del self._blocked[stream]
-            self._pending[stream] = None
-        else:
-            self._pending.update(self._blocked)
-            self._blocked.clear()
-        self._schedule()
-
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         last = event.last_stream_id or 0
         for stream in [stream for stream_id, stream in self._streams.items() if stream_id > last]:
@@ -285,51 +268,13 @@ class Http2Connection(asyncio.Protocol):
             return
         self._drain()
 
-    # Sending.
-
     def _give_back(self) -> None:
         if self.is_closed:
             return
         if self._untold_bytes * 2 >= self._options.connection_window_bytes:
             self._h2.increment_flow_control_window(self._untold_bytes)
             self._untold_bytes = 0
-        self._flush()
-
-    def _schedule(self) -> None:
-        if not self._is_scheduled and not self.is_closed:
-            self._is_scheduled = True
-            self._loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._is_scheduled = False
-        self._flush()
-        while self._pending and not self._is_paused and not self.is_closed:
-            for stream in list(self._pending):
-                self._send_frame(stream)
-            self._flush()
-
-    def _send_frame(self, stream: Http2Stream) -> None:
-        if self._streams.get(stream.id) is not stream or not stream.has_work:
-            self._pending.pop(stream, None)
-            return
-        data: bytes | memoryview = b""
-        if stream.queued_bytes:
-            room = min(self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size)
-            if room <= 0:
-                del self._pending[stream]
-                self._blocked[stream] = None
-                return
-            data = stream.take(room)
-        is_last = stream.request_ended and not stream.queued_bytes
-        self._h2.send_data(stream.id, data, end_stream=is_last)
-        stream.end_was_sent = is_last
-        if not stream.queued_bytes:
-            self._pending.pop(stream, None)
-
-    def _flush(self) -> None:
-        data = self._h2.data_to_send()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        self._sender.flush()
 
     # Ending.
 
@@ -343,8 +288,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _forget(self, stream: Http2Stream) -> None:
         del self._streams[stream.id]
-        self._pending.pop(stream, None)
-        self._blocked.pop(stream, None)
+        self._sender.forget(stream)
         self._keepalive.used(self._loop.time())
         if self._is_draining and not self._streams:
             self._loop.call_soon(self.close)
@@ -366,9 +310,7 @@ class Http2Connection(asyncio.Protocol):
             self._break_off(TransportError(f"The service sent too many {what}.", kind=FailureKind.VIOLATION))
 
     def _break_off(self, failure: TransportError) -> None:
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._sender.close()
         self._lose(failure)
 
     def _lose(self, failure: TransportError) -> None:
@@ -382,8 +324,6 @@ class Http2Connection(asyncio.Protocol):
             self.ready.exception()  # looked at, even if nobody waits any more
         streams = list(self._streams.values())
         self._streams.clear()
-        self._pending.clear()
-        self._blocked.clear()
         for stream in streams:
             stream.fail(failure)
         self._on_closed(self)
@@ -403,7 +343,7 @@ class Http2Connection(asyncio.Protocol):
                 return
             case Verdict.ASK:
                 self._h2.ping(b"durably!")
-                self._flush()
+                self._sender.flush()
             case Verdict.FINE:
                 pass
         self._arm()
