@@ -139,8 +139,6 @@ class Engine:
             UsageError: The engine was started before.
         """
         from durably.engine.node import Node
-    from durably.engine.records import ServiceRecord
-    from durably.engine.store.contract import Reader
 
         if self._node is not None:
             raise UsageError("This engine was started before.", hint="Make a new one; it continues where this stopped.")

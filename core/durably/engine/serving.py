@@ -32,10 +32,10 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigurationError: The address is taken, or not one of this machine.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound = socket.socket(family, kind, protocol)  # asyncio switches Nagle off only where the protocol is named
     except OSError as error:
         raise ConfigurationError(f"{host} is no address of this machine: {error.strerror}.") from error
     try:
