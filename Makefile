@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types layers bench clean
+.PHONY: help demo demo-server test lint format types layers bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ SERVER := .servers/.installed
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# A real Restate Server, for the demo and for the tests that talk to one.
+# A real Restate Server, for demo-server and for the tests that talk to one.
 $(SERVER):
 	@mkdir -p .servers
 	@if command -v npm >/dev/null 2>&1; then \
@@ -34,8 +34,11 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
-demo: $(STAMP) $(SERVER) ## run the parcels example on a real Restate Server, kill it in the middle
+demo: $(STAMP) ## run the parcels example, kill it in the middle
 	@$(BIN)/python example_projects/fastapi_parcels/demo.py
+
+demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
+	@$(BIN)/python example_projects/fastapi_parcels/demo.py --server
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)

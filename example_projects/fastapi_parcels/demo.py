@@ -1,15 +1,19 @@
 """The parcel shop, killed in the middle: every order is finished and no step was done twice.
 
-    python demo.py            (or `make demo` from the root of the repository)
+    python demo.py              (or `make demo` from the root of the repository)
+    python demo.py --server     (or `make demo-server`)
 
-It starts a real Restate Server and the shop, sends the first orders of `orders.csv` to the shop, kills the shop's
-process with SIGKILL while parcels wait for the courier, sends the rest of the orders while no shop is there, starts
-the shop again and waits. What it then shows comes from the effects log and the shop's database. The exit status is 0
-only if everything is as it must be.
+It starts the shop, sends the first orders of `orders.csv` to it, kills its process with SIGKILL while parcels wait for
+the courier, starts it again, sends the rest of the orders, and the first ones once more, and waits. What it then shows
+comes from the effects log and the shop's database. The exit status is 0 only if everything is as it must be.
+
+The shop runs its handlers with the engine in its own process. With `--server` the same app uses a Restate Server that
+the demo starts beside it.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -20,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +59,18 @@ console = Console(width=118, highlight=False)
 
 @dataclass
 class Shop:
-    """The shop's process, and where it keeps its files."""
+    """The shop's process, and where it keeps its files.
+
+    Attributes:
+        directory: Of its files.
+        port: On which it listens.
+        restate_url: Of the ingress of its Restate Server; None for the engine in its own process.
+        process: While it runs.
+    """
 
     directory: Path
-    ingress_url: str
     port: int
+    restate_url: str | None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,8 +83,9 @@ class Shop:
         environment = os.environ | {
             "PARCELS_DIRECTORY": str(self.directory),
             "PARCELS_PICKUP_SECONDS": str(PICKUP_SECONDS),
-            "RESTATE_INGRESS": self.ingress_url,
         }
+        if self.restate_url is not None:
+            environment["PARCELS_RESTATE_URL"] = self.restate_url
         with (self.directory / "shop.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hypercorn", "-c", "hypercorn.toml", "-b", f"127.0.0.1:{self.port}", APP],
@@ -86,7 +99,13 @@ class Shop:
         return self.process.pid
 
     def answers(self) -> bool:
-        """Whether the app is up."""
+        """Whether the app is up.
+
+        Raises:
+            TimeoutError: It will never be, because its process has ended.
+        """
+        if self.process is not None and self.process.poll() is not None:
+            raise TimeoutError(f"the shop's process ended with status {self.process.returncode}")
         try:
             return httpx.get(f"{self.url}/stock", timeout=2).is_success
         except httpx.TransportError:
@@ -98,6 +117,14 @@ class Shop:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+    def place(self, orders: list[dict[str, str]]) -> dict[str, str]:
+        """Send orders to the shop, as their customers would; give the invocation of each."""
+        placed: dict[str, str] = {}
+        for order in orders:
+            answer = httpx.post(f"{self.url}/orders", json=order, timeout=10).raise_for_status().json()
+            placed[order["order_id"]] = answer["invocation"]
+        return placed
 
     def effects(self) -> list[dict[str, object]]:
         """Read the effects log."""
@@ -133,16 +160,21 @@ def has_settled(shop: Shop, orders: list[dict[str, str]]) -> bool:
     return all(stage.json()["stage"] in {"waiting for the courier", "refused"} for stage in stages)
 
 
-def run(server: RestateServer, shop: Shop, orders: list[dict[str, str]]) -> int:
-    """Tell the story; give how many lines the effects log had at the crash."""
+def run(shop: Shop, server: RestateServer | None, orders: list[dict[str, str]]) -> int:
+    """Tell the story; give how many lines the effects log had at the crash.
+
+    Raises:
+        TimeoutError: The shop does not get on.
+    """
     first_process = shop.start()
-    registered = server.register(f"{shop.url}/restate")
-    services = ", ".join(service["name"] for service in registered["services"])
-    console.print(f"Restate Server runs the service [bold]{services}[/] of the FastAPI app in process {first_process}.")
+    if server is None:
+        console.print(f"The shop runs as process {first_process}: FastAPI with the engine inside, and nothing beside.")
+    else:
+        server.register(f"{shop.url}/restate")
+        console.print(f"The shop runs as process {first_process}, with a Restate Server as process {server.pid}.")
 
     early, late = orders[:BEFORE_THE_CRASH], orders[BEFORE_THE_CRASH:]
-    for order in early:
-        httpx.post(f"{shop.url}/orders", json=order, timeout=10).raise_for_status()
+    placed = shop.place(early)
     console.print(f"{len(early)} orders of orders.csv went to POST /orders.")
     wait_for("the first orders to reach the courier", lambda: has_settled(shop, early))
 
@@ -150,17 +182,13 @@ def run(server: RestateServer, shop: Shop, orders: list[dict[str, str]]) -> int:
     shop.kill()
     effects_before = len(shop.effects())
     console.print(f"[red]kill -9[/] {first_process}: the shop is gone while {waiting} parcels wait for the courier.")
-    for order in late:
-        httpx.post(
-            f"{server.ingress_url}/Fulfilment/{order['order_id']}/fulfil/send",
-            json=order,
-            headers={"idempotency-key": order["order_id"]},
-            timeout=10,
-        ).raise_for_status()
-    console.print(f"{len(late)} more orders were queued while there was no shop.")
 
     second_process = shop.start()
-    console.print(f"The shop is back as process {second_process}.\n")
+    console.print(f"The shop is back as process {second_process}.")
+    shop.place(late)
+    again = shop.place(early)
+    known = sum(again[name] == placed[name] for name in placed)
+    console.print(f"{len(late)} more orders came in; {len(early)} worried customers sent theirs again: {known} known.\n")
     done = {"shipped", "refused"}
     wait_for(
         "every order to end",
@@ -231,18 +259,21 @@ def _money_and_goods(shop: Shop, orders: list[dict[str, str]]) -> list[str]:
 
 def main() -> int:
     """Run the demo in a temporary directory."""
+    parser = argparse.ArgumentParser(description="Kill a shop in the middle of its orders.")
+    parser.add_argument("--server", action="store_true", help="run the handlers with a Restate Server")
+    with_server = parser.parse_args().server
     with (HERE / "orders.csv").open(newline="", encoding="utf-8") as lines:
         orders = list(csv.DictReader(lines))
     try:
-        server = RestateServer(binary=find_server(HERE))
+        server = RestateServer(binary=find_server(HERE)) if with_server else None
     except ServerNotFoundError as problem:
-        console.print(f"[red]The demo needs a Restate Server.[/] {problem}")
-        console.print("It comes as an npm package: install Node.js with npm, then run make demo again.")
+        console.print(f"[red]This demo needs a Restate Server.[/] {problem}")
+        console.print("It comes as an npm package: install Node.js with npm, then run make demo-server again.")
         return 2
-    with tempfile.TemporaryDirectory(prefix="parcels-") as directory, server:
-        shop = Shop(Path(directory), server.ingress_url, free_port())
+    with tempfile.TemporaryDirectory(prefix="parcels-") as directory, server or nullcontext():
+        shop = Shop(Path(directory), free_port(), None if server is None else server.ingress_url)
         try:
-            wrong = report(shop, orders, run(server, shop, orders))
+            wrong = report(shop, orders, run(shop, server, orders))
         except (TimeoutError, httpx.HTTPError) as problem:
             console.print(f"[red]{problem}[/]")
             console.print((shop.directory / "shop.log").read_text()[-4000:], markup=False)
