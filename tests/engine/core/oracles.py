@@ -13,6 +13,8 @@ from tests.engine.core.world import World
 
 __all__ = ["check"]
 
+ALREADY_INVOKED = "the workflow method was already invoked"
+
 
 def check(world: World) -> None:
     """Check all that a finished world must satisfy."""
@@ -74,9 +76,8 @@ def _check_outcomes(world: World) -> None:
     for outcome in world.answers.values():
         if isinstance(outcome, Success):
             by_id.setdefault(outcome.invocation_id, set()).add((outcome.value,))
-        elif isinstance(outcome, Failed) and outcome.invocation_id is not None:
-            if outcome.message != "the workflow method was already invoked":
-                by_id.setdefault(outcome.invocation_id, set()).add((outcome.code, outcome.message))
+        elif isinstance(outcome, Failed) and outcome.invocation_id is not None and outcome.message != ALREADY_INVOKED:
+            by_id.setdefault(outcome.invocation_id, set()).add((outcome.code, outcome.message))
     for invocation_id, answers in by_id.items():
         assert len(answers) == 1 or invocation_id in world.purged, f"{invocation_id} gave different answers"
 

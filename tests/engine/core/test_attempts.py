@@ -55,7 +55,7 @@ def with_policy(on_max: OnMaxAttempts, attempts: int) -> Box:
 
 @pytest.mark.parametrize("version", [5, 6, 7])
 def test_proposal_is_stored_and_answered(version: int):
-    """A step's result is journaled as a notification; V7 with the flag gets an ack, everything else the notification."""
+    """A step's result is journaled as a notification; V7 with the flag gets an ack, others the notification."""
     box = Box(version=version)
     invocation_id = box.started()
     box.send(invocation_id, run(1), proposal(1, b"value", REQUESTED_ACK))

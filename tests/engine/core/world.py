@@ -156,7 +156,8 @@ class World:
         if invocation.kind is TargetKind.EXCLUSIVE:
             holder = self._holders.setdefault((invocation.service, invocation.key), invocation_id)
             assert holder == invocation_id, "two exclusive handlers of a key overlap"
-        self.live[invocation_id] = Live(plan, Machine(plan.version), deque(plan.frames), half_closed=self.request_response)
+        live = Live(plan, Machine(plan.version), deque(plan.frames), half_closed=self.request_response)
+        self.live[invocation_id] = live
 
     def _release(self, invocation_id: str) -> None:
         for key, holder in list(self._holders.items()):
@@ -248,7 +249,8 @@ class World:
 
     def disturb(self) -> None:
         """Let something go wrong, or an operator do something."""
-        kind = self.dice.choice(["cut", "half-close", "half-close", "crash", "time", "time", "operate", "sweep", "signal"])
+        kinds = ["cut", "half-close", "half-close", "crash", "time", "time", "operate", "sweep", "signal"]
+        kind = self.dice.choice(kinds)
         if kind == "cut" and self.live:
             invocation_id = self.dice.choice(sorted(self.live))
             live = self.live.pop(invocation_id)
