@@ -22,7 +22,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from durably.engine.engine import Engine
 from durably.engine.records import EngineOptions, Limits, RetryPolicy
@@ -30,6 +30,9 @@ from durably.engine.serving import HttpServer, bind
 from durably.errors import ConfigurationError, DurablyError, StoreError
 from durably.protocol.manifest import OnMaxAttempts
 from durably.protocol.versions import ProtocolVersion
+
+if TYPE_CHECKING:
+    from durably.engine.transport.inprocess import AsgiApplication
 
 __all__ = ["add_arguments", "run"]
 
@@ -96,20 +99,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the command until it is told to stop; gives the exit code."""
+def run(arguments: argparse.Namespace, application: AsgiApplication | None = None) -> int:
+    """Run the command until it is told to stop; gives the exit code.
+
+    Args:
+        arguments: As parsed.
+        application: Serves services in this process too.
+    """
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     try:
-        return asyncio.run(_serve(arguments))
+        return asyncio.run(_serve(arguments, application))
     except (DurablyError, OSError) as error:
         hint = getattr(error, "hint", None)
         sys.stderr.write(f"durably engine: {error}\n" + (f"{hint}\n" if hint and hint not in str(error) else ""))
         return 1
 
 
-async def _serve(arguments: argparse.Namespace) -> int:
+async def _serve(arguments: argparse.Namespace, application: AsgiApplication | None) -> int:
     from durably.engine.admin.app import AdminApp
     from durably.engine.ingress.access import AccessOptions
     from durably.engine.ingress.app import IngressApp, IngressOptions
@@ -128,7 +136,9 @@ async def _serve(arguments: argparse.Namespace) -> int:
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     ingress_url = f"http://{host}:{ingress_socket.getsockname()[1]}"
     policy = AddressPolicy(allowed_networks=tuple(arguments.allow_network))
-    engine = Engine(_url(arguments.db), options=_options(arguments), http=HttpOptions(addresses=policy))
+    engine = Engine(
+        _url(arguments.db), application=application, options=_options(arguments), http=HttpOptions(addresses=policy)
+    )
     try:
         await engine.__aenter__()
     except BaseException:

@@ -186,8 +186,10 @@ class EngineProcess:
         for setting, value in self.settings.items():
             option = _OPTIONS[setting]
             options += [] if not option else [option] if option in _SWITCHES else [option, value]
-        application = ["tests.conformance.services.asgi:app"] if self.column.host is Host.IN_PROCESS else []
-        return [sys.executable, "-m", "tests.engine.suite.process", *options, *application]
+        if self.column.host is Host.IN_PROCESS:
+            application = "tests.conformance.services.asgi:app"
+            return [sys.executable, "-m", "tests.engine.suite.process", *options, application]
+        return [sys.executable, "-m", "durably", "engine", *options]
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
