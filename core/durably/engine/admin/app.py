@@ -1,7 +1,7 @@
 """The admin API as an ASGI application.
 
 Owns its versions, its access and what every request has in common. Paths without a version are the latest version's;
-`/v2`, `/v3` and `/v4` select one. Each change that an operator asks for is logged with its route and status, never
+`/v2`, `/v3` and `/v4` select one. Each change that an operator asks for is logged with its path and status, never
 with its body.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +20,7 @@ from starlette.routing import Route, Router
 import durably
 from durably.engine.admin.deployments import DeploymentEndpoints
 from durably.engine.admin.invocations import InvocationEndpoints
+from durably.engine.admin.openapi import openapi_of_routes
 from durably.engine.admin.queries import QueryEndpoints
 from durably.engine.admin.requests import AdminError, json_response, refusal_response
 from durably.engine.admin.services import ServiceEndpoints
@@ -39,7 +40,19 @@ _MIN_VERSION: Final = 2
 _MAX_VERSION: Final = 4
 _VERSIONED: Final = re.compile(r"/v([1-4])(/.*)", re.DOTALL)
 # What a Restate Server can switch on; clients look at some of them.
-_ABSENT_FEATURES: Final = ("vqueues", "scoped_virtual_objects", "unique_random_seeds", "kafka_scope", "invoker_yield")
+_ABSENT_FEATURES: Final = (
+    "invoker_yield",
+    "kafka_scope",
+    "preflight_invocation_termination_retention",
+    "scoped_promise_table_migration",
+    "scoped_state_table_migration",
+    "scoped_virtual_objects",
+    "unique_random_seeds",
+    "vqueue_obsolete_cleanup",
+    "vqueues",
+    "vqueues_async_refill",
+    "vqueues_migration_skip_completed",
+)
 
 
 class AdminApp:
@@ -79,7 +92,17 @@ class AdminApp:
         if response is not None:
             await response(scope, receive, send)
             return
-        await self._route(self._routers[version], {**scope, "path": path, "root_path": ""}, receive, send)
+        inner = {**scope, "path": path, "root_path": ""}
+        if scope["method"] in ("GET", "HEAD") or path == "/query":
+            await self._route(self._routers[version], inner, receive, send)
+            return
+
+        async def send_and_log(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                _logger.info("%s %r was answered %d", scope["method"], path[:200], message["status"])
+            await send(message)
+
+        await self._route(self._routers[version], inner, receive, send_and_log)
 
     async def _route(self, router: Router, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -109,10 +132,15 @@ class AdminApp:
             *InvocationEndpoints(api).routes(),
             *QueryEndpoints(api).routes(),
         ]
+
+        async def openapi(request: Request) -> Response:
+            return json_response(openapi_of_routes(routes, durably.__version__))
+
+        routes.append(Route("/openapi", openapi, methods=["GET"]))
         return Router(routes, redirect_slashes=False)
 
     async def _version(self, request: Request) -> Response:
-        features = dict.fromkeys(_ABSENT_FEATURES, False)
+        features: dict[str, bool] = {name: False for name in _ABSENT_FEATURES}
         features["protocol_v7"] = self._api.options.max_protocol_version >= ProtocolVersion.V7
         return json_response(
             {

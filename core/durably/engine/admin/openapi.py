@@ -1,4 +1,6 @@
-"""The OpenAPI document of one service: its paths at the ingress.
+"""OpenAPI documents: of one service, and of the admin API.
+
+Paths of a service at the ingress
 
 | path | for |
 |---|---|
@@ -9,12 +11,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
+
+from starlette.routing import Route
 
 from durably.engine.ingress.descriptors import output_content_type
 from durably.engine.records import HandlerRecord, ServiceRecord, ServiceType, TargetKind
 
-__all__ = ["openapi_of"]
+__all__ = ["openapi_of", "openapi_of_routes"]
 
 Json = dict[str, Any]
 
@@ -39,6 +44,19 @@ def openapi_of(service: ServiceRecord, ingress_url: str) -> Json:
         "components": {"schemas": schemas, "parameters": _PARAMETERS, "responses": _RESPONSES},
         "tags": [{"name": name} for name in ("Request Response", "Send", "Attach", "Get Output")],
     }
+
+
+def openapi_of_routes(routes: Iterable[Route], version: str) -> Json:
+    """List the paths of the admin API in OpenAPI 3.1, without the shapes of bodies."""
+    paths: Json = {}
+    for route in routes:
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in sorted(route.param_convertors)
+        ]
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            operation: Json = {"parameters": parameters, "responses": {"default": {"description": "See the manual"}}}
+            paths.setdefault(route.path, {})[method.lower()] = operation
+    return {"openapi": "3.1.0", "info": {"title": "Admin API", "version": version}, "paths": paths}
 
 
 def _info(service: ServiceRecord) -> Json:

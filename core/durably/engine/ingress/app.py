@@ -104,7 +104,7 @@ class IngressApp:
         except RefusedError as error:
             return refusal(error.status, error.message)
         except TooLargeError:
-            return refusal(413, f"the body is larger than {self._api.options.limits.body_bytes} bytes")
+            return refusal(413, "the request body is too large")
         except (StoreError, EngineStoppedError) as error:
             _logger.warning("A request was answered 503: %s", type(error).__name__)
             return _UNAVAILABLE

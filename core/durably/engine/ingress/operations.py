@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from durably.engine.actions import Failed, Outcome, Success
+from durably.engine.actions import Accepted, Failed, Outcome, Success
 from durably.engine.api import EngineApi
 from durably.engine.core.identifiers import resolve
 from durably.engine.events import (
@@ -26,7 +26,7 @@ from durably.engine.events import (
     Selector,
 )
 from durably.engine.ingress.answers import answer_of, refusal
-from durably.engine.ingress.bodies import Answer, Disconnected, Receive, json_bytes, read_body
+from durably.engine.ingress.bodies import Answer, Disconnected, Receive, TooLargeError, json_bytes, read_body
 from durably.engine.ingress.descriptors import check_input
 from durably.engine.ingress.durations import MAX_TIME_MS, parse_duration
 from durably.engine.ingress.headers import RequestHeaders
@@ -39,6 +39,9 @@ from durably.protocol.ids import InvocationId, parse_awakeable_id
 __all__ = ["Operations", "Request"]
 
 _SCOPE: Final = re.compile(r"[a-zA-Z0-9_.-]{1,36}", re.ASCII)
+_HEADER_OVERHEAD: Final = 16
+"""Most bytes that the encoding adds to a header, and to the whole message."""
+
 _WATCH_AFTER_S: Final = 0.2
 """How long a call may take before its client is watched; most have ended by then, and are spared the cost."""
 
@@ -82,6 +85,7 @@ class Operations:
         _check_scope(route.scope, limit_key)
         delay_until_ms = self._delay_until(request.parameters, is_send=is_send)
         body = await read_body(request.receive, self._api.options.limits.body_bytes, headers.content_length)
+        self._check_size(headers, body)
         check_input(handler.input, headers.content_type, is_empty=not body, forms=self._accept_forms)
         event = Invoke(
             target=Target(service.name, key, handler.name),
@@ -94,7 +98,10 @@ class Operations:
             scope=route.scope,
             limit_key=limit_key,
         )
-        return answer_of(await self._submit(event, request.receive), handler)
+        outcome = await self._submit(event, request.receive)
+        if isinstance(outcome, Accepted) and outcome.is_new and outcome.execution_time_ms is None:
+            outcome = replace(outcome, execution_time_ms=delay_until_ms)  # a delay of 0: it starts at once
+        return answer_of(outcome, handler)
 
     async def result(self, route: ResultRoute, request: Request) -> Answer:
         """Wait for, or look at, the result of an invocation that the path names."""
@@ -177,6 +184,12 @@ class Operations:
         if service.options.public is False or handler.options.public is False:
             raise RefusedError(400, "the invoked service is not public")
         return handler
+
+    def _check_size(self, headers: RequestHeaders, body: bytes) -> None:
+        """Refuse what would not fit in the one message in which a service gets it: no attempt could succeed."""
+        size = len(body) + sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers.forwarded)
+        if size + _HEADER_OVERHEAD > self._api.options.limits.message_bytes:
+            raise TooLargeError
 
     def _check_key(self, key: str) -> None:
         limit = self._api.options.limits.key_bytes

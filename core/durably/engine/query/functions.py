@@ -134,6 +134,14 @@ def _starts_with(text: str | None, prefix: str | None) -> int | None:
     return None if text is None or prefix is None else int(text.startswith(prefix))
 
 
+def _char_length(text: str | None) -> int | None:
+    return None if text is None else len(text)
+
+
+def _strpos(text: str | None, part: str | None) -> int | None:
+    return None if text is None or part is None else text.find(part) + 1
+
+
 def _concat(*values: object) -> str:
     return "".join(str(value) for value in values if value is not None)
 
@@ -161,10 +169,10 @@ _OFFERED: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProx
     {
         "array_contains": (2, _array_contains),
         "array_has": (2, _array_contains),
-        "char_length": (1, lambda text: None if text is None else len(text)),
+        "char_length": (1, _char_length),
         "concat": (-1, _concat),
         "starts_with": (2, _starts_with),
-        "strpos": (2, lambda text, part: None if text is None or part is None else text.find(part) + 1),
+        "strpos": (2, _strpos),
     }
 )
 """What Restate's SQL has and SQLite has not."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError, Message
 
 from durably.protocol import messages
-from durably.protocol.messages import CLASS_OF, InputCommand, MessageType, Notification, is_command
+from durably.protocol.messages import CLASS_OF, CallCommand, InputCommand, MessageType, Notification, is_command
 
 __all__ = ["entry_json", "entry_lite_json", "entry_name", "entry_type", "type_name"]
 
@@ -133,6 +133,8 @@ def _fields(message: Message, *, lite: bool) -> dict[str, Any]:
             if not lite and message.HasField(name):
                 is_input = isinstance(message, InputCommand)
                 fields["payload" if is_input and name == "value" else name] = _nested(value)
+        elif name == "result_completion_id" and not isinstance(message, CallCommand):
+            fields["completion_id"] = value
         elif isinstance(value, (int, str)) and (not lite or value or name.endswith("_id")):
             fields[name] = value
     return fields
