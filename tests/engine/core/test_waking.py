@@ -188,7 +188,7 @@ def test_verdicts_of_flat_futures():
 
 
 def test_verdicts_of_nested_futures():
-    """What is nested counts as one child; where it is indeterminate and could decide its parent, the handler is asked."""
+    """What is nested is one child; where it is indeterminate and could decide its parent, the handler is asked."""
     unknown = future(UNKNOWN, 1, 2)
     done = {1: False}
     assert judge(future(ALL, unknown, 3), done) is P
