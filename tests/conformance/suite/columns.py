@@ -41,6 +41,7 @@ class Handlers(enum.Enum):
 
     ASYNC = "async"
     SYNC = "sync"
+    PEER = "restate-sdk"
 
 
 class Setting(enum.Enum):
@@ -134,7 +135,7 @@ def _columns() -> list[Column]:
     if peer_is_reference():
         hosts, handlers = [Host.HYPERCORN, Host.GRANIAN, Host.UVICORN], [Handlers.ASYNC]
     else:
-        hosts, handlers = [host for host in Host if host is not Host.IN_PROCESS], list(Handlers)
+        hosts, handlers = [host for host in Host if host is not Host.IN_PROCESS], [Handlers.ASYNC, Handlers.SYNC]
     full = [
         Column(host, kind, setting)
         for setting in (Setting.DEFAULT, Setting.SUSPENDING, Setting.V7)

@@ -71,6 +71,8 @@ class ServiceProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = inherited | {"DURABLY_CONFORMANCE_HANDLERS": handlers, "PYTHONPATH": path}
+        if self.column.handlers is Handlers.PEER:
+            environment["DURABLY_CONFORMANCE_PEER"] = "restate"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),

@@ -140,16 +140,16 @@ async def _total(engine: Engine, key: str) -> Any:
     """Ask until the delayed addition is there."""
     while True:
         total = _value(await engine.submit(Invoke(Target("Ledger", key, "total"), b"", reply=0)))
-        if total == 11:  # noqa: PLR2004 # 1 + 10
+        if total == 11:  # 1 + 10
             return total
         assert isinstance(total, int), total
-        assert total < 11, f"an addition was repeated: {total}"  # noqa: PLR2004
+        assert total < 11, f"an addition was repeated: {total}"
         await asyncio.sleep(0.005)
 
 
 async def _idle(engine: Engine) -> None:
     """Wait until nothing runs and no timer is left."""
-    while await engine.api.read(lambda reader: bool(reader.running("", 1) or reader.next_timer())):
+    while await engine.read(lambda reader: bool(reader.running("", 1) or reader.next_timer())):  # noqa: ASYNC110  # the store tells nobody
         await asyncio.sleep(0.005)
 
 

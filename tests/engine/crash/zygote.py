@@ -78,7 +78,7 @@ def judge(directory: Path, before: StoreImage | None, executed_before: int) -> l
     findings += check_idempotency(answers)
     findings += check_acknowledged(image, {answer.invocation_id for answer in answers})
     for key in FLOWS:
-        if seen["totals"][key] != 11 or seen["gates"][key] != "word resolved":  # noqa: PLR2004 # 1 + 10
+        if seen["totals"][key] != 11 or seen["gates"][key] != "word resolved":  # 1 + 10
             findings.append(Finding("O2", key, f"the result is {seen}"))
     effects = _lines(directory / "effects")
     tokens = [token for key in FLOWS for token in seen["flows"][key]]
@@ -89,7 +89,9 @@ def judge(directory: Path, before: StoreImage | None, executed_before: int) -> l
     if before is not None:
         findings += check_growth(before, image)
         again = {token.partition(":")[0] for token in effects[executed_before:]}
-        findings += [Finding("O6", name, "its result was stored and it ran again") for name in _recorded(before) & again]
+        findings += [
+            Finding("O6", name, "its result was stored and it ran again") for name in _recorded(before) & again
+        ]
     return findings
 
 
