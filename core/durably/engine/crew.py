@@ -114,7 +114,8 @@ class Crew:
         if not open_ones:
             return
         await asyncio.gather(*(attempt.half_close() for attempt in open_ones))
-        _, pending = await asyncio.wait(self._tasks.values(), timeout=grace_s)
+        tasks = list(self._tasks.values())
+        pending = (await asyncio.wait(tasks, timeout=grace_s))[1] if tasks else set[asyncio.Task[None]]()
         if pending:
             _logger.info("%d attempts are cut; they run again when the engine starts.", len(pending))
             await asyncio.gather(*(attempt.cut() for attempt in open_ones))

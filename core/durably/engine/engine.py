@@ -128,6 +128,9 @@ class Engine:
         self._down: asyncio.Future[StoreError] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._outside: set[concurrent.futures.Future[Any]] = set()
+        self._outside_lock = threading.Lock()
+        self._is_over = False
 
     # ---- life
 
@@ -196,7 +199,14 @@ class Engine:
             finally:
                 await self.__aexit__(None, None, None)
 
-        asyncio.run(live())
+        try:
+            asyncio.run(live())
+        finally:
+            with self._outside_lock:
+                self._is_over = True
+            for future in list(self._outside):  # handed over too late to be looked at
+                if not future.done():
+                    future.set_exception(_stopped())
 
     # ---- using it
 
@@ -275,21 +285,21 @@ class Engine:
         node, loop = self._started()
         if asyncio.get_running_loop() is loop:
             return await node.submit(event)
-        return await _elsewhere(node.submit(event), loop)
+        return await asyncio.wrap_future(self._handed_over(node.submit(event), loop))
 
     async def read(self, work: Callable[[Reader], T]) -> T:
         """Do read-only work; see `EngineApi.read`. Callable on any event loop."""
         node, loop = self._started()
         if asyncio.get_running_loop() is loop:
             return await node.read(work)
-        return await _elsewhere(node.read(work), loop)
+        return await asyncio.wrap_future(self._handed_over(node.read(work), loop))
 
     async def register(self, registration: Registration) -> RegisteredDeployment | Failed:
         """Register a deployment that is reached over HTTP; see `EngineApi.register`. Callable on any event loop."""
         node, loop = self._started()
         if asyncio.get_running_loop() is loop:
             return await node.register(registration)
-        return await _elsewhere(node.register(registration), loop)
+        return await asyncio.wrap_future(self._handed_over(node.register(registration), loop))
 
     def _started(self) -> tuple[Node, asyncio.AbstractEventLoop]:
         if self._node is None or self._loop is None:
@@ -311,12 +321,25 @@ class Engine:
         except BaseException:
             work.close()
             raise
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        return self._handed_over(work, loop).result()
 
-
-async def _elsewhere(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+    def _handed_over(
+        self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop
+    ) -> concurrent.futures.Future[T]:
+        """Run a coroutine on the engine's loop, from elsewhere; the future is done at the latest when the loop ends."""
+        with self._outside_lock:
+            if self._is_over:
+                work.close()
+                raise _stopped()
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+            self._outside.add(future)
+        future.add_done_callback(self._outside.discard)
+        return future
 
 
 def _not_started() -> EngineStoppedError:
     return EngineStoppedError("The engine was not started.", hint="Use it inside `async with` or `with`.")
+
+
+def _stopped() -> EngineStoppedError:
+    return EngineStoppedError("The engine has stopped.", hint="What it had stored goes on when it starts again.")
