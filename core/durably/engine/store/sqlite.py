@@ -244,6 +244,22 @@ class SqliteStore(Store):
         self._next_cut = 0.0 if is_complete else monotonic() + _CUT_PAUSE_S
         return is_complete
 
+    def integrity_problems(self) -> list[str]:
+        """Let SQLite check the whole file; slow, for operators and tests.
+
+        Returns:
+            What is wrong, one text for each problem.
+
+        Raises:
+            StoreError: The check itself failed.
+        """
+
+        def look(reader: Reader) -> list[str]:
+            assert isinstance(reader, SqliteReader)
+            return [row[0] for row in reader.connection.execute("PRAGMA integrity_check")]
+
+        return [problem for problem in self.read(look) if problem != "ok"]
+
     @property
     def wal_bytes(self) -> int:
         """Size of the write-ahead log's file."""
