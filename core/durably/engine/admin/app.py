@@ -140,7 +140,7 @@ class AdminApp:
         return Router(routes, redirect_slashes=False)
 
     async def _version(self, request: Request) -> Response:
-        features: dict[str, bool] = {name: False for name in _ABSENT_FEATURES}
+        features: dict[str, bool] = dict[str, bool].fromkeys(_ABSENT_FEATURES, False)
         features["protocol_v7"] = self._api.options.max_protocol_version >= ProtocolVersion.V7
         return json_response(
             {

@@ -77,11 +77,13 @@ def _check_descriptor(descriptor: InputDescriptor, given: str | None, *, is_empt
         if given is not None or not is_empty:
             raise RefusedError(400, "input validation error: Expected neither a body nor a content-type")
         return
+    if accepted is None:
+        raise RefusedError(400, "input validation error: the handler demands a body and names no content type for it")
     if not descriptor.required and is_empty and given is None:
         return
     if given is None:
         raise RefusedError(400, "input validation error: Empty content-type")
-    if accepted is not None and not matches(given, accepted):
+    if not matches(given, accepted):
         raise RefusedError(400, f"input validation error: Content-type '{given}' does not match '{accepted}'")
     if descriptor.json_schema is not None and is_empty:
         raise RefusedError(400, "input validation error: Empty body not allowed")
