@@ -126,7 +126,10 @@ class GetOutput:
 
 @dataclass(frozen=True, slots=True)
 class CompleteAwakeable:
-    """Resolve or reject an awakeable. Answers `Done`, for unknown ones too; malformed ids `Failed` 400."""
+    """Resolve or reject an awakeable.
+
+    Answers `Done`, for unknown ones too; malformed ids `Failed` 400; more signals than a journal may hold 429.
+    """
 
     awakeable_id: str
     result: Result
@@ -135,7 +138,7 @@ class CompleteAwakeable:
 
 @dataclass(frozen=True, slots=True)
 class SendSignal:
-    """Send a signal to an invocation. Answers `Done`; malformed ids `Failed` 400.
+    """Send a signal to an invocation. Answers as `CompleteAwakeable` does.
 
     Attributes:
         invocation_id: To whom.
@@ -173,7 +176,7 @@ class Kill:
 class Pause:
     """Pause an invocation at its next suspension or failure. Answers `Done`, `appended` until it is paused.
 
-    Scheduled and inboxed ones 425 (not started), completed ones 409.
+    Scheduled, inboxed and completed ones 409.
     """
 
     invocation_id: str
@@ -182,10 +185,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Start the next attempt of a paused invocation, or of one that backs off, at once.
+    """Start the next attempt of an invocation that is paused or backs off, at once.
 
-    Running and suspended ones 409, scheduled and inboxed ones 425, completed ones 409; a deployment that does not
-    exist or does not speak the pinned version 400.
+    Suspended ones begin an attempt too; for running ones nothing changes, except that another deployment is refused
+    with 409. Scheduled and inboxed ones 425, completed ones 409; a deployment that does not exist or does not speak
+    the pinned version 400.
 
     Attributes:
         invocation_id: Which.
@@ -202,7 +206,7 @@ class Resume:
 class Restart:
     """Run a completed invocation again, as a new one. Answers `Restarted`.
 
-    Not completed 409, workflows 422, journal gone 410, a prefix that ends amid a command 400.
+    Not started 425, not completed 409, workflows 422, journal gone 410, a prefix that ends amid a command 400.
 
     Attributes:
         invocation_id: Which.

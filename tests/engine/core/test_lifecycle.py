@@ -21,7 +21,7 @@ from durably.engine.events import (
     SendSignal,
     WorkflowSelector,
 )
-from durably.engine.records import Status
+from durably.engine.records import EngineOptions, Limits, Status
 from durably.protocol import messages
 from durably.protocol.messages import MessageType as T
 from tests.engine.core.box import SERVICES, Box, deployment, frame
@@ -71,8 +71,8 @@ def test_unknown_invocations(operation: type[Cancel | Kill | Pause | Resume | Pu
         (Cancel, Status.COMPLETED, 409),
         (Kill, Status.COMPLETED, 409),
         (Pause, Status.COMPLETED, 409),
-        (Pause, Status.SCHEDULED, 425),
-        (Pause, Status.INBOXED, 425),
+        (Pause, Status.SCHEDULED, 409),
+        (Pause, Status.INBOXED, 409),
         (Resume, Status.COMPLETED, 409),
         (Resume, Status.SCHEDULED, 425),
         (Resume, Status.INBOXED, 425),
@@ -343,3 +343,32 @@ def test_unknown_and_malformed_ids():
         answer = box.replies[event.reply]
         assert answer == Done() if code is None else isinstance(answer, Failed)
         assert code is None or answer.code == code
+
+
+def test_resume_of_what_does_not_stand_still():
+    """A suspended invocation begins an attempt; a running one is left alone, unless it were to move."""
+    box = Box()
+    suspended, running = in_state(box, Status.SUSPENDED), in_state(box, Status.RUNNING)
+    assert ask(box, Resume, suspended) == ask(box, Resume, running) == Done()
+    assert (box.get(suspended).attempt, box.get(running).attempt) == (2, 1)
+    refused = ask(box, Resume, running, "latest")
+    assert isinstance(refused, Failed)
+    assert refused.code == 409
+
+
+def test_signals_cannot_fill_a_journal():
+    """Beyond twice the limit of commands signals are refused, from outside and from handlers."""
+    box = Box(options=EngineOptions(limits=Limits(journal_entries=2)))
+    victim, sender = box.started(), box.started()
+    answers = []
+    for _ in range(4):
+        token = box.token()
+        box.do(SendSignal(victim, "n", b"", token))
+        answers.append(box.replies[token])
+    assert answers[:3] == [Done()] * 3
+    assert isinstance(answers[3], Failed)
+    assert answers[3].code == 429
+    command = messages.SendSignalCommand(target_invocation_id=victim, name="n")
+    box.send(sender, frame(T.SEND_SIGNAL, command))
+    assert box.status(sender) is Status.BACKING_OFF
+    assert box.types(sender) == [T.INPUT]

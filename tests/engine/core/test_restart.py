@@ -88,6 +88,7 @@ def test_restart_refusals():
     """Unknown, unfinished, without a journal, beyond it, workflows, old versions: each with its status."""
     box = Box()
     running = box.started()
+    scheduled = box.replies[box.invoke(send=True, delay_ms=9)].invocation_id
     workflow = finished(box, "Flow/run", "w")
     purged = finished(box)
     box.do(Purge(purged, journal_only=True))
@@ -95,6 +96,7 @@ def test_restart_refusals():
     for place, invocation_id, from_index, code in (
         (box, "inv_1" + "0" * 33, 0, 404),
         (box, running, 0, 409),
+        (box, scheduled, 0, 425),
         (box, workflow, 0, 422),
         (box, purged, 0, 410),
         (box, finished(box), 99, 400),

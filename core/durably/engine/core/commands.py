@@ -214,6 +214,7 @@ def _send_signal(turn: Turn, invocation: Invocation, payload: bytes) -> None:
     command = parse(messages.SendSignalCommand, payload)
     target_id = calls.parsed_id(command.target_invocation_id)
     signal, result = signals.signal_id_of(command), signals.result_of_signal(command)
+    _require_room(turn, target_id)
     _append(turn, invocation, MessageType.SEND_SIGNAL, payload)
     signals.signal(turn, target_id, signal, result)
 
@@ -225,9 +226,16 @@ def _complete_awakeable(turn: Turn, invocation: Invocation, payload: bytes) -> N
     except ValueError as error:
         raise Violation(f"{command.awakeable_id[:60]!r} is not the id of an awakeable.", "RT0017") from error
     result = signals.result_of_awakeable(command)
+    if target is not None:
+        _require_room(turn, target[0])
     _append(turn, invocation, MessageType.COMPLETE_AWAKEABLE, payload)
     if target is not None:
         signals.signal(turn, target[0], target[1], result)
+
+
+def _require_room(turn: Turn, invocation_id: str) -> None:
+    if not signals.has_room(turn, invocation_id):
+        raise Violation(f"The journal of {invocation_id} has no room for more signals.", "")
 
 
 def _attach(turn: Turn, invocation: Invocation, payload: bytes) -> None:

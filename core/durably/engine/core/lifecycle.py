@@ -4,7 +4,7 @@
     ---------  ------------------  ------------------  ---------  -----------  ----------  ---------
     cancel     ends, 409 canceled  signal              signal     signal       signal      refused
     kill       ends, 409 killed    ends                ends       ends         ends        refused
-    pause      refused, 425        at the next stop    no change  paused       no change   refused
+    pause      refused, 409        at the next stop    no change  paused       no change   refused
     resume     refused, 425        no change           attempt    attempt      attempt     refused
     purge      refused             refused             refused    refused      refused     deleted
 
@@ -34,6 +34,7 @@ KILLED: Final = Failure(409, "killed")
 NOT_FOUND: Final = (404, "Invocation {} does not exist.")
 COMPLETED: Final = (409, "Invocation {} has completed.")
 NOT_STARTED: Final = (425, "Invocation {} has not started.")
+NOT_RUNNING: Final = (409, "Invocation {} does not run: it cannot be paused.")
 RUNNING: Final = (409, "Invocation {} is running; pause it to change its deployment.")
 NOT_COMPLETED: Final = (409, "Invocation {} has not completed.")
 
@@ -94,10 +95,8 @@ def pause_request(turn: Turn, event: Pause) -> None:
         refuse(turn, event.reply, NOT_FOUND, event.invocation_id)
         return
     match invocation.status:
-        case Status.SCHEDULED | Status.INBOXED:
-            refuse(turn, event.reply, NOT_STARTED, event.invocation_id)
-        case Status.COMPLETED:
-            refuse(turn, event.reply, COMPLETED, event.invocation_id)
+        case Status.SCHEDULED | Status.INBOXED | Status.COMPLETED:
+            refuse(turn, event.reply, NOT_RUNNING, event.invocation_id)
         case Status.SUSPENDED | Status.PAUSED:
             turn.reply(event.reply, Done())
         case Status.BACKING_OFF:

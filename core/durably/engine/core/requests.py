@@ -12,6 +12,8 @@ That an unknown awakeable is accepted tells nobody whether it exists.
 
 from __future__ import annotations
 
+from typing import Final
+
 from durably.engine.actions import Done, Failed, FailureSource, NotReady
 from durably.engine.core import calls, signals
 from durably.engine.core.completion import outcome_of
@@ -21,6 +23,8 @@ from durably.engine.records import Invocation, Status
 from durably.protocol.ids import InvocationId
 
 __all__ = ["attach", "complete_awakeable", "get_output", "send_signal"]
+
+_JOURNAL_FULL: Final = Failed(429, "The journal has no room for more signals.", source=FailureSource.INGRESS)
 
 
 def attach(turn: Turn, event: Attach) -> None:
@@ -52,9 +56,10 @@ def complete_awakeable(turn: Turn, event: CompleteAwakeable) -> None:
     except ValueError as error:
         turn.reply(event.reply, Failed(400, str(error), source=FailureSource.INGRESS))
         return
-    if target is not None:
-        signals.signal(turn, target[0], target[1], event.result)
-    turn.reply(event.reply, Done())
+    if target is None:
+        turn.reply(event.reply, Done())
+    else:
+        _signal(turn, target[0], target[1], event)
 
 
 def send_signal(turn: Turn, event: SendSignal) -> None:
@@ -64,8 +69,15 @@ def send_signal(turn: Turn, event: SendSignal) -> None:
     except ValueError as error:
         turn.reply(event.reply, Failed(400, str(error), source=FailureSource.INGRESS))
         return
-    signals.signal(turn, event.invocation_id, event.signal, event.result)
-    turn.reply(event.reply, Done())
+    _signal(turn, event.invocation_id, event.signal, event)
+
+
+def _signal(turn: Turn, invocation_id: str, signal: int | str, event: CompleteAwakeable | SendSignal) -> None:
+    if signals.has_room(turn, invocation_id):
+        signals.signal(turn, invocation_id, signal, event.result)
+        turn.reply(event.reply, Done())
+    else:
+        turn.reply(event.reply, _JOURNAL_FULL)
 
 
 def _selected(turn: Turn, event: Attach | GetOutput) -> Invocation | None:

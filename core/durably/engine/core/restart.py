@@ -31,6 +31,9 @@ def restart(turn: Turn, event: Restart) -> None:
     if original is None:
         lifecycle.refuse(turn, event.reply, lifecycle.NOT_FOUND, event.invocation_id)
         return
+    if original.status in (Status.SCHEDULED, Status.INBOXED):
+        lifecycle.refuse(turn, event.reply, lifecycle.NOT_STARTED, event.invocation_id)
+        return
     if original.status is not Status.COMPLETED:
         lifecycle.refuse(turn, event.reply, lifecycle.NOT_COMPLETED, event.invocation_id)
         return

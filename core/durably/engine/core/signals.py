@@ -6,7 +6,8 @@ Rules
    creator drew, so it may be completed before the handler waits for it.
 2. Signals are stored as they come. For an invocation that is unknown, has completed, or has not started
    they are dropped; CANCEL ends one that has not started.
-3. An id that cannot be one fails the attempt of the handler that sent it (RT0017).
+3. Nobody can fill a journal with signals: beyond twice the limit for commands they are refused.
+4. An id that cannot be one fails the attempt of the handler that sent it (RT0017).
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from durably.engine.records import CANCEL_SIGNAL, Failure, Result
 from durably.protocol import messages
 from durably.protocol.ids import InvocationId, parse_awakeable_id
 
-__all__ = ["awakeable_target", "result_of_awakeable", "result_of_signal", "signal", "signal_id_of"]
+__all__ = ["awakeable_target", "has_room", "result_of_awakeable", "result_of_signal", "signal", "signal_id_of"]
 
 _OLD_AWAKEABLE_PREFIX = "prom_1"
 
 
+def has_room(turn: Turn, invocation_id: str) -> bool:
+    """Tell whether an invocation may get a further signal; see rule 3."""
+    invocation = turn.invocation(invocation_id)
+    return invocation is None or invocation.journal_length < 2 * turn.options.limits.journal_entries
+
+
 def signal(turn: Turn, invocation_id: str, index_or_name: int | str, result: Result) -> None:
-    """Send a signal; see rule 2."""
+    """Send a signal for which there is room; see rule 2."""
     invocation = turn.invocation(invocation_id)
     if invocation is None:
         return

@@ -169,7 +169,8 @@ def _notify(turn: Turn, invocation: Invocation, type: int, handle: Handle, paylo
             turn.append(invocation, type, payload, handle, failed)
             if handle == _CANCEL:
                 turn.tx.delete_timer(invocation.id, TimerKind.RETRY)
-                invocation.retry_count = 0
+                if invocation.status is Status.PAUSED:
+                    invocation.retry_count = 0
                 turn.activate(invocation)
         case Status.SCHEDULED | Status.INBOXED | Status.COMPLETED:
             pass
