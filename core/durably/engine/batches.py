@@ -135,7 +135,9 @@ class Batches:
         self._refused_with: StoreError | None = None
         self._drained: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] | None = queue.SimpleQueue() if waits_for_disk else None
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] | None = (
+            queue.SimpleQueue() if waits_for_disk else None
+        )
         self._thread: threading.Thread | None = None
         self._retry: asyncio.TimerHandle | None = None
 
@@ -143,9 +145,7 @@ class Batches:
         """Begin to take events."""
         self._loop = asyncio.get_running_loop()
         if self._jobs is not None:
-            self._thread = threading.Thread(
-                target=_work, args=(self._jobs,), name="durably-writer", daemon=True
-            )
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name="durably-writer", daemon=True)
             self._thread.start()
 
     @property
@@ -253,7 +253,7 @@ class Batches:
         except StoreBusyError as error:
             self._wait_for_lock(events, error)
             return
-        except Exception as error:  # noqa: BLE001  # whatever the store raised: the batch is not stored
+        except Exception as error:  # whatever the store raised: the batch is not stored
             self._failed(events, error)
             return
         self._busy_since = None
@@ -263,7 +263,7 @@ class Batches:
             return
         try:
             self._store_batch()
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # as above
             self._failed(events, error)
             return
         self._loop.call_soon(self._committed, actions)
@@ -281,7 +281,7 @@ class Batches:
         except _STORE_FAILS:
             self._store.rollback()
             raise
-        except Exception:  # noqa: BLE001  # a defect, in one of them
+        except Exception:  # a defect, in one of them
             self._store.rollback()
             return self._applied_singly(events)
         except BaseException:
@@ -318,7 +318,7 @@ class Batches:
     def _apply_and_commit(self, events: list[Event]) -> None:
         try:
             actions = self._applied(events)
-        except Exception as error:  # noqa: BLE001  # told on the loop
+        except Exception as error:  # told on the loop
             self._call(self._failed, events, error)
             return
         self._commit(events, actions)
@@ -326,7 +326,7 @@ class Batches:
     def _commit(self, events: list[Event], actions: list[Action]) -> None:
         try:
             self._store_batch()
-        except Exception as error:  # noqa: BLE001  # told on the loop
+        except Exception as error:  # told on the loop
             self._call(self._failed, events, error)
             return
         self._call(self._committed, actions)
@@ -356,7 +356,7 @@ class Batches:
     def _keep_up(self, upkeep: Upkeep, is_idle: bool) -> None:
         try:
             upkeep.maintain(is_idle=is_idle)
-        except Exception as error:  # noqa: BLE001  # told on the loop
+        except Exception as error:  # told on the loop
             self._call(self._failed, [], error)
             return
         self._call(self._next_batch)

@@ -155,8 +155,6 @@ class BlockingEngineClient(BlockingVerbs):
         """Complete an awakeable with a failure, whose status is 500; nothing happens if it is completed already."""
         self._run(self._client.reject_awakeable(awakeable_id, reason))
 
-    def send_signal(
-        self, invocation_id: str, name: str, value: Any = None, serde: Serde[Any] = DEFAULT_SERDE
-    ) -> None:
+    def send_signal(self, invocation_id: str, name: str, value: Any = None, serde: Serde[Any] = DEFAULT_SERDE) -> None:
         """Send a named signal to an invocation; nothing happens if it is completed."""
         self._run(self._client.send_signal(invocation_id, name, value, serde))

@@ -68,16 +68,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to `parser`."""
     defaults, retries = EngineOptions(), RetryPolicy()
     parser.add_argument("--db", default="durably.db", metavar="FILE", help="the file; `:memory:` for none")
-    parser.add_argument("--host", default="127.0.0.1", help="where both APIs listen; others than this machine's own"
-                        " need a token (default: %(default)s)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="where both APIs listen; others than this machine's own need a token (default: %(default)s)",
+    )
     parser.add_argument("--ingress-port", type=int, default=8080, metavar="N", help="0 takes a free one")
     parser.add_argument("--admin-port", type=int, default=9070, metavar="N", help="0 takes a free one")
-    parser.add_argument("--token", default=os.environ.get("DURABLY_TOKEN"), help="that every request must carry as"
-                        " `authorization: Bearer`; better given as DURABLY_TOKEN in the environment")
-    parser.add_argument("--allowed-host", action="append", default=[], metavar="NAME",
-                        help="a name in `Host` besides those of this machine; repeatable")
-    parser.add_argument("--allow-network", action="append", default=[], type=_network, metavar="CIDR",
-                        help="a private network where deployments may be, as 10.0.0.0/8; repeatable")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("DURABLY_TOKEN"),
+        help="that every request must carry as"
+        " `authorization: Bearer`; better given as DURABLY_TOKEN in the environment",
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name in `Host` besides those of this machine; repeatable",
+    )
+    parser.add_argument(
+        "--allow-network",
+        action="append",
+        default=[],
+        type=_network,
+        metavar="CIDR",
+        help="a private network where deployments may be, as 10.0.0.0/8; repeatable",
+    )
     for name, default in (
         ("inactivity-timeout", defaults.inactivity_timeout_ms),
         ("abort-timeout", defaults.abort_timeout_ms),
@@ -87,14 +105,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("retry-initial-interval", retries.initial_interval_ms),
         ("retry-max-interval", retries.max_interval_ms),
     ):
-        parser.add_argument(f"--{name}", type=_duration_ms, default=default, metavar="DURATION",
-                            help=f"as 0s, 10s, 1h 30m, PT10S (default: {timedelta(milliseconds=default)})")
+        parser.add_argument(
+            f"--{name}",
+            type=_duration_ms,
+            default=default,
+            metavar="DURATION",
+            help=f"as 0s, 10s, 1h 30m, PT10S (default: {timedelta(milliseconds=default)})",
+        )
     parser.add_argument("--retry-factor", type=float, default=retries.factor, help="(default: %(default)s)")
-    parser.add_argument("--retry-max-attempts", type=_attempts, default=retries.max_attempts,
-                        help="a number, or `unlimited` (default: %(default)s)")
+    parser.add_argument(
+        "--retry-max-attempts",
+        type=_attempts,
+        default=retries.max_attempts,
+        help="a number, or `unlimited` (default: %(default)s)",
+    )
     parser.add_argument("--retry-on-max-attempts", choices=("pause", "kill"), default="pause")
     parser.add_argument("--lazy-state", action="store_true", help="send no state along with attempts")
-    parser.add_argument("--max-protocol-version", type=int, choices=(5, 6, 7), default=int(defaults.max_protocol_version))
+    parser.add_argument(
+        "--max-protocol-version", type=int, choices=(5, 6, 7), default=int(defaults.max_protocol_version)
+    )
     parser.add_argument("--attempts-in-flight", type=int, default=Limits().attempts_in_flight, metavar="N")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 

@@ -59,6 +59,7 @@ class Listener:
         if len(os.fsencode(self.path)) > _PATH_LIMIT:
             self._directory = tempfile.mkdtemp(prefix="durably-")
             self.path = os.path.join(self._directory, "socket")
+        self._inode = 0
         self._server: asyncio.Server | None = None
         self._runtime: Runtime | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -77,6 +78,7 @@ class Listener:
         try:
             listening.bind(self.path)
             os.chmod(self.path, 0o600)
+            self._inode = os.lstat(self.path).st_ino
             listening.listen(_BACKLOG)
             listening.setblocking(False)
             self._server = await asyncio.start_unix_server(self._serve, sock=listening)
@@ -101,7 +103,8 @@ class Listener:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
         with contextlib.suppress(OSError):
-            os.unlink(self.path)
+            if os.lstat(self.path).st_ino == self._inode:  # not that of an engine which took over
+                os.unlink(self.path)
             if self._directory is not None:
                 os.rmdir(self._directory)
 

@@ -1,8 +1,8 @@
 """Where an engine keeps what it stores, as its url says.
 
-    memory://                 in memory; gone with the process
-    sqlite:///durably.db      a file, relative to the working directory
-    sqlite:////var/lib/d.db   a file, absolute
+memory://                 in memory; gone with the process
+sqlite:///durably.db      a file, relative to the working directory
+sqlite:////var/lib/d.db   a file, absolute
 """
 
 from __future__ import annotations

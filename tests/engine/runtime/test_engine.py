@@ -283,7 +283,8 @@ async def test_an_engine_is_used_once(shop: Shop):
 
 
 @pytest.mark.parametrize(
-    "bad", ["postgres://x/y", "http://localhost:8080", "sqlite://", "sqlite:///", "sqlite://host/file", "", "sqlite:///a?b"]
+    "bad",
+    ["postgres://x/y", "http://localhost:8080", "sqlite://", "sqlite:///", "sqlite://host/file", "", "sqlite:///a?b"],
 )
 def test_a_url_that_names_no_store_is_refused(bad: str):
     """The message says what to give."""
@@ -306,9 +307,9 @@ async def test_a_stop_is_bounded_while_handlers_wait(url: str, shop: Shop):
 
 
 def _open_attempts(engine: Engine) -> int:
-    node = engine._node  # noqa: SLF001  # what is open is not public
+    node = engine._node  # what is open is not public
     assert node is not None
-    runtime = node._runtime  # noqa: SLF001
+    runtime = node._runtime
     assert runtime is not None
     return runtime.open_attempts
 

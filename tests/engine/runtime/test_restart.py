@@ -10,6 +10,7 @@ import sys
 import textwrap
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,10 +89,10 @@ async def test_a_defect_stops_one_event_only(url: str, shop: Shop, monkeypatch: 
 
     real = runtime.apply
 
-    def apply(tx, event, *rest):  # type: ignore[no-untyped-def]
+    def apply(transaction: Any, event: Any, *rest: Any) -> Any:
         if isinstance(event, Invoke) and event.body == b'"bad"':
             raise RuntimeError("a defect")
-        return real(tx, event, *rest)
+        return real(transaction, event, *rest)
 
     monkeypatch.setattr(runtime, "apply", apply)
     async with Engine(url, shop.services) as engine:
