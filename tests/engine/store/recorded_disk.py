@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -24,6 +24,13 @@ from durably.engine.store import sqlite as store_module
 from durably.engine.store.connections import WAL_LIMIT_BYTES
 
 SECTOR = 512
+
+_CODES = {
+    apsw.BusyError: sqlite3.SQLITE_BUSY,
+    apsw.CorruptError: sqlite3.SQLITE_CORRUPT,
+    apsw.FullError: sqlite3.SQLITE_FULL,
+    apsw.IOError: sqlite3.SQLITE_IOERR,
+}
 
 
 @dataclass
@@ -141,7 +148,7 @@ class _Vfs(apsw.VFS):
 
 def _translated(error: apsw.Error) -> sqlite3.Error:
     found = sqlite3.OperationalError(str(error))
-    found.sqlite_errorcode = getattr(error, "extendedresult", sqlite3.SQLITE_ERROR)
+    found.sqlite_errorcode = _CODES.get(type(error), sqlite3.SQLITE_ERROR)
     found.sqlite_errorname = type(error).__name__
     return found
 
@@ -197,8 +204,9 @@ class RecordedConnection:
         return self._connection.total_changes()
 
     def close(self) -> None:
-        """Close, also with statements open."""
-        self._connection.close(True)
+        """Close, also with statements open; as in the standard library, a failing last checkpoint is no error."""
+        with suppress(apsw.Error):
+            self._connection.close(True)
 
 
 @contextmanager
