@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -13,7 +13,6 @@ from durably.engine.actions import (
     Action,
     Await,
     Deliver,
-    Outcome,
     Reply,
     Settled,
     StartAttempt,
@@ -108,7 +107,7 @@ class Box:
         self.random = random.Random(seed)
         self.options = options or EngineOptions()
         self.actions: list[Action] = []
-        self.replies: dict[int, Outcome] = {}
+        self.replies: dict[int, Any] = {}
         self.plans: dict[str, list[AttemptPlan]] = {}
         self.delivered: dict[tuple[str, int], list[Frame]] = {}
         self._awaits: dict[str, list[int]] = {}

@@ -25,6 +25,7 @@ def test_exclusive_handlers_run_in_the_order_of_arrival():
     for position, invocation_id in enumerate(ids):
         statuses = [box.status(other) for other in ids[position:]]
         assert statuses == [Status.RUNNING] + [Status.INBOXED] * (len(ids) - position - 1)
+        assert box.read(lambda reader: reader.lock_holder("Counter", "k")) == ids[position]
         box.output(invocation_id)
     assert box.read(lambda reader: reader.lock_holder("Counter", "k")) is None
 

@@ -21,7 +21,7 @@ from durably.engine.events import (
     SendSignal,
     WorkflowSelector,
 )
-from durably.engine.records import EngineOptions, Limits, Status
+from durably.engine.records import EngineOptions, Failure, Limits, Status
 from durably.protocol import messages
 from durably.protocol.messages import MessageType as T
 from tests.engine.core.box import SERVICES, Box, deployment, frame
@@ -146,7 +146,7 @@ def test_kill_reaches_all_children():
     ask(box, Kill, top)
     assert {box.status(invocation_id) for invocation_id in (top, done, running, grandchild)} == {Status.COMPLETED}
     assert box.read(lambda reader: reader.result(done)) == b"done"
-    assert box.read(lambda reader: reader.result(grandchild)).message == "killed"
+    assert box.read(lambda reader: reader.result(grandchild)) == Failure(409, "killed")
 
 
 def test_killed_child_fails_its_caller():
