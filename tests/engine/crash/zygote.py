@@ -12,10 +12,12 @@ of JSON for each run and one at the end.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import json
 import logging
 import os
+import pkgutil
 import shutil
 import signal
 import sys
@@ -24,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import durably.engine
 from durably.engine import faults
 from durably.engine.faults import FaultPoint
 from durably.protocol.messages import CLASS_OF, MessageType
@@ -39,7 +42,7 @@ from durably.testing.oracles import (
     check_quiescent,
 )
 from durably.testing.store_images import StoreImage
-from tests.engine.crash.scenario import FLOWS, SETTINGS, append, play
+from tests.engine.crash.scenario import FLOWS, SETTINGS, append, play, services
 
 PATIENCE_SECONDS = 20
 
@@ -154,8 +157,17 @@ def _has_schema(file: Path) -> bool:
     return True
 
 
+def warm_up() -> None:
+    """Import what an engine imports when it starts, so that the children need not."""
+    for module in pkgutil.walk_packages(durably.engine.__path__, "durably.engine."):
+        importlib.import_module(module.name)
+    services(Path(os.devnull))
+    importlib.import_module("durably.endpoint")
+
+
 def main() -> None:
     """Read the command line and play."""
+    warm_up()
     directory, setting, first, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     number, points = first, 0
     while True:
