@@ -16,6 +16,7 @@ MAX_LINES = 450
 # Core modules without a test module of the same name, and what tests them instead.
 _NAMES = "names of other modules; tests/authoring/test_peer_compatibility.py imports each of them"
 _CLIENTS = "tests/client/test_client.py runs both clients through one set of tests"
+_STORES = "tests/engine/store/test_contract*.py hold both stores to one contract"
 MIRROR_EXCEPTIONS: dict[str, str] = {
     "asyncio.py": _NAMES,
     "authoring/drivers.py": "interfaces only; both drivers have their tests",
@@ -26,6 +27,10 @@ MIRROR_EXCEPTIONS: dict[str, str] = {
     "client/interfaces.py": _CLIENTS,
     "client/verbs.py": _CLIENTS,
     "client_types.py": _NAMES,
+    "engine/store/memory.py": _STORES,
+    "engine/store/memory_rows.py": _STORES,
+    "engine/store/sqlite_reads.py": _STORES,
+    "engine/store/sqlite_writes.py": _STORES,
     "entry_codec.py": _NAMES,
     "exceptions.py": _NAMES,
     "extensions.py": _NAMES,
