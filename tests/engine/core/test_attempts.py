@@ -382,6 +382,7 @@ def test_recovery_starts_what_was_going_on():
     actions = box.do(Recover())
     assert {action.invocation_id for action in actions if isinstance(action, StartAttempt)} == {running, failed}
     assert box.get(running).attempt == box.get(failed).attempt == 2
+    assert box.read(lambda reader: reader.next_timer()) is None
     box.advance(60_000)
     assert box.get(failed).attempt == 2
 
@@ -414,3 +415,16 @@ def test_server_name_is_kept_for_operators():
     invocation_id = box.started()
     box.do(AttemptStarted(invocation_id, 1, "sdk/1.0"))
     assert box.get(invocation_id).attempt_server == "sdk/1.0"
+
+
+def test_nothing_is_delivered_to_an_attempt_that_is_over():
+    """What the last messages of an attempt bring goes with the next attempt's journal, or nowhere."""
+    box = Box()
+    invocation_id = box.started()
+    future = messages.Future(waiting_completions=[1], combinator_type=1)
+    suspension = frame(T.SUSPENSION, messages.Suspension(awaiting_on=future))
+    box.send(invocation_id, run(1), proposal(1), suspension)
+    assert [type(action) for action in box.actions] == [StartAttempt]
+    result = messages.OutputCommand(value=messages.Value(content=b"x"))
+    box.send(invocation_id, run(2), proposal(2), frame(T.OUTPUT, result), frame(T.END))
+    assert not any(isinstance(action, Deliver) for action in box.actions)

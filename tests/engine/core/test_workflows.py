@@ -40,6 +40,7 @@ def test_promise_wakes_who_awaits_it():
     assert box.last(poke).WhichOneof("result") == "void"
     assert box.status(workflow) is Status.RUNNING
     assert box.last(workflow).value.content == b"v"
+    assert box.read(lambda reader: reader.promise_waiters("Flow", "w", "p")) == []
 
 
 def test_promise_that_is_completed_answers_at_once():
