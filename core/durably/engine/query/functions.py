@@ -13,10 +13,9 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
-
 from durably.engine.ingress.durations import MAX_TIME_MS, format_iso_duration, rfc_3339_millis
 from durably.engine.query.journal import entry_json, entry_lite_json, entry_name, entry_type, type_name
+from durably.errors import RemoteProtocolError
 from durably.protocol import messages
 from durably.protocol.messages import Future
 
@@ -89,7 +88,7 @@ def _future(details: str, name: str) -> Future | None:
         return None
     try:
         return messages.parse(Future, bytes.fromhex(encoded))
-    except (ValueError, DecodeError):
+    except (ValueError, RemoteProtocolError):
         return None
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
+from durably.errors import RemoteProtocolError
 from durably.protocol import messages
 from durably.protocol.messages import CLASS_OF, CallCommand, InputCommand, MessageType, Notification, is_command
 
@@ -72,7 +73,7 @@ def _parsed(message_type: int, payload: bytes) -> Message | None:
         return None
     try:
         return messages.parse(message_class, payload)
-    except DecodeError:
+    except RemoteProtocolError:
         return None
 
 
