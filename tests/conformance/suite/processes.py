@@ -41,6 +41,8 @@ class ServiceProcess:
         environment: More environment variables for it.
     """
 
+    asgi: str = "tests.conformance.services.asgi:app"
+
     def __init__(self, column: Column, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         """Choose a port; starts nothing."""
         self.column = column
@@ -137,7 +139,7 @@ class ServiceProcess:
 
     def _command(self) -> list[str]:
         port = str(self.port)
-        asgi, wsgi = "tests.conformance.services.asgi:app", "tests.conformance.services.wsgi:app"
+        asgi, wsgi = self.asgi, "tests.conformance.services.wsgi:app"
         python = [sys.executable, "-m"]
         match self.column.host:
             case Host.HYPERCORN:

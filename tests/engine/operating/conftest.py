@@ -1,0 +1,48 @@
+"""The servers that the tests of this folder ask the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.conformance.suite", "tests.engine.operating.sites")
+
+from tests.conformance.suite.binary import require_server  # noqa: E402
+from tests.conformance.suite.columns import Server  # noqa: E402
+from tests.engine.operating.sites import Site  # noqa: E402
+
+
+@pytest.fixture(scope="session", params=list(Server), ids=lambda server: server.value)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with version `v1` of the services: the engine, then the real one."""
+    if request.param is Server.RESTATE:
+        require_server()
+    site = Site(request.param, tmp_path_factory.mktemp(request.param.value))
+    site.register("v1")
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def own_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An engine of one's own with version `v1` of the services."""
+    site = Site(Server.ENGINE, tmp_path_factory.mktemp("own"))
+    site.register("v1")
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site]]:
+    """The engine and the real server side by side."""
+    require_server()
+    sites = (
+        Site(Server.ENGINE, tmp_path_factory.mktemp("engine")),
+        Site(Server.RESTATE, tmp_path_factory.mktemp("real")),
+    )
+    for site in sites:
+        site.register("v1")
+    yield sites
+    for site in sites:
+        site.close(kill=True)
