@@ -208,7 +208,4 @@ def test_futures_are_useless_after_their_attempt(flavour: str) -> None:
     run_once(handle if flavour == "async" else handle_sync)
     for future in kept:
         with pytest.raises(BaseException, match=r"attempt (is over|failed)|closed"):
-            if flavour == "async":
-                future.__await__().send(None)
-            else:
-                future.result()
+            future.__await__().send(None) if flavour == "async" else future.result()
