@@ -192,7 +192,7 @@ def test_what_cannot_be_combined_is_refused(name: str) -> None:
     assert run_once(handle).result == "refused"
 
 
-@pytest.mark.parametrize(("depth", "ending"), [(40, "end"), (400, "error")])
+@pytest.mark.parametrize(("depth", "ending"), [(40, "end"), (250, "error"), (1000, "error")])
 def test_deep_combinations(depth: int, ending: str) -> None:
     """Combinations may be nested some dozens of times; far deeper ones fail the attempt instead of the process."""
 

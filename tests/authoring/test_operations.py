@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durably import Context
+from durably import Context, race
 from durably.errors import SdkInternalException
 from tests.authoring.playing import app_of, run_once
 from tests.runtime_model.runtime import Runtime
@@ -98,3 +98,70 @@ def test_a_mismatch_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     runtime.journal.append((0x0411, b"X\x01b\x04step"))
     asyncio.run(runtime.attempt())
     assert len([record for record in caplog.records if record.name == "durably.attempt"]) == 1
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["alone", "several"])
+def test_a_wait_that_was_added_fails_the_attempt(several: bool) -> None:
+    """The journal goes on with a command although nothing that is waited for has arrived."""
+
+    async def handle(ctx: Context) -> None:
+        if several:
+            await asyncio.gather(ctx.awakeable()[1], ctx.awakeable()[1])
+        else:
+            await ctx.awakeable()[1]
+
+    runtime = Runtime(app_of(handle), "Played", "play")
+    runtime.journal.append((0x0411, b"X\x01b\x04step"))
+    attempt = asyncio.run(runtime.attempt())
+    assert attempt.error.code == 570
+    assert "awaits awakeable 17" in attempt.error.message
+
+
+def test_another_result_than_the_recorded_one_fails_the_attempt() -> None:
+    """A result that is recorded stays: a handler that gives another one does not follow its journal."""
+    results = iter(["first", "second"])
+
+    async def handle(ctx: Context) -> str:
+        return next(results)
+
+    runtime = Runtime(app_of(handle), "Played", "play")
+    asyncio.run(runtime.finish())
+    assert asyncio.run(runtime.attempt()).error.code == 570
+
+
+def test_an_operation_after_the_attempt_has_failed_in_a_task() -> None:
+    """A task that goes on after another one's mismatch raises too, and the attempt ends."""
+    raised: list[str] = []
+
+    async def handle(ctx: Context) -> None:
+        timer = ctx.awakeable()[1]
+
+        async def fail() -> None:
+            ctx.sleep(second)
+
+        async def go_on() -> None:
+            await asyncio.sleep(0)
+            try:
+                await timer
+            except SdkInternalException as signal:
+                raised.append(type(signal).__name__)
+
+        await asyncio.gather(fail(), go_on(), return_exceptions=True)
+
+    runtime = Runtime(app_of(handle), "Played", "play")
+    runtime.journal.append((0x0411, b"X\x01b\x04step"))
+    assert asyncio.run(runtime.attempt()).error.code == 570
+    assert raised == ["SdkInternalException"]
+
+
+def test_combinations_that_are_too_deep_fail_their_tasks() -> None:
+    """With several tasks too, nothing hangs."""
+
+    async def handle(ctx: Context) -> str:
+        future: Any = ctx.sleep(second)
+        for _ in range(300):
+            future = race(future, ctx.sleep(second))
+        await asyncio.gather(future, ctx.sleep(second))
+        return "done"
+
+    assert asyncio.run(Runtime(app_of(handle), "Played", "play").attempt()).ending == "error"

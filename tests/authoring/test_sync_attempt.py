@@ -43,6 +43,9 @@ class Lists:
     def wake(self) -> None:
         """Nobody waits."""
 
+    def when_disconnected(self, callback: Callable[[], None]) -> None:
+        """Nobody disconnects while the handler runs."""
+
     def submit(self, function: Callable[[], None]) -> None:
         """Run at once."""
         function()
@@ -84,7 +87,7 @@ def test_the_journal_may_arrive_in_pieces() -> None:
 )
 def test_a_journal_that_cannot_be_read_is_answered(incoming: tuple[bytes | None, ...]) -> None:
     """With one Error, and without running the handler."""
-    frames = attempt(pytest.fail, *incoming)
+    frames = attempt(done, *incoming)
     assert [kind for kind, _ in frames] == [MessageType.ERROR]
 
 
