@@ -68,6 +68,7 @@ class AsyncDriver:
 
     __slots__ = (
         "_context",
+        "_is_abort_over",
         "_is_in_step",
         "_machine",
         "_run_tasks",
@@ -89,6 +90,7 @@ class AsyncDriver:
         self.aborting: BaseException | None = None
         self.step_cancelled: bool = False
         self.cancelled: bool = False
+        self._is_abort_over = False
         self._is_in_step = False
         self._step_machine: StepMachine | None = None
         self.runs: dict[int, RunFuture[Any]] = {}
@@ -349,6 +351,16 @@ class AsyncDriver:
         if self.aborting is None:
             self.aborting = reason
             self.main.cancel()
+
+    def take_back_abort(self) -> int:
+        """Take back the cancellation of the main task that `abort` made; give how many others there are.
+
+        A handler that ends in another way leaves it behind: Python 3.13's task groups even repeat it.
+        """
+        if self.aborting is None or self._is_abort_over:
+            return self.main.cancelling()
+        self._is_abort_over = True
+        return self.main.uncancel()
 
     def suspend(self) -> None:
         """Unwind a handler with several tasks, because the machine has suspended."""
