@@ -154,12 +154,13 @@ def test_an_operation_after_the_attempt_has_failed_in_a_task() -> None:
     assert raised == ["SdkInternalException"]
 
 
-def test_combinations_that_are_too_deep_fail_their_tasks() -> None:
+@pytest.mark.parametrize("depth", [300, 1500])
+def test_combinations_that_are_too_deep_fail_their_tasks(depth: int) -> None:
     """With several tasks too, nothing hangs."""
 
     async def handle(ctx: Context) -> str:
         future: Any = ctx.sleep(second)
-        for _ in range(300):
+        for _ in range(depth):
             future = race(future, ctx.sleep(second))
         await asyncio.gather(future, ctx.sleep(second))
         return "done"
