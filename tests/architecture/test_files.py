@@ -35,7 +35,6 @@ MIRROR_EXCEPTIONS: dict[str, str] = {
     "exceptions.py": _NAMES,
     "extensions.py": _NAMES,
     "handler.py": _NAMES,
-    "hosting/aio.py": "the receiving half of the ASGI app; test_asgi, test_receive and test_cuts run it",
     "logging.py": _NAMES,
     "object.py": _NAMES,
     "retry_policy.py": _NAMES,

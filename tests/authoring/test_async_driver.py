@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_what_is_open_is_closed_on_suspension() -> None:
         async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
             log.append(f"exit {kind.__name__ if kind else None}")
 
-    async def numbers(ctx: Context) -> Any:
+    async def numbers(ctx: Context) -> AsyncIterator[int]:
         try:
             yield 1
             await ctx.sleep(second)

@@ -135,3 +135,19 @@ def test_garbage_from_the_runtime_interrupts_other_waits() -> None:
     attempt = asyncio.run(main())
     assert attempt.ending == "error"
     assert attempt.error.code in (500, 571)
+
+
+@pytest.mark.parametrize("wait", [timer, combined], ids=lambda wait: wait.__name__)
+def test_garbage_from_the_runtime_unwinds_a_durable_wait(wait: Callable[[Context], Any]) -> None:
+    """It is no Exception to the handler, whose `except Exception` is for its own errors."""
+    log: list[str] = []
+
+    async def main() -> Attempt:
+        stream = AsgiStream(Runtime(app_of(swallowing(log, wait)), "Played", "play"), Attempt(1), None)
+        stream.feed(b"\x7f\xff\x00\x00\x00\x00\x00\x00")
+        await stream.drive()
+        return stream.attempt
+
+    attempt = asyncio.run(main())
+    assert attempt.ending == "error"
+    assert log == ["SdkInternalException"] * 3

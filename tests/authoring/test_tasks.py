@@ -30,7 +30,7 @@ async def two_sleepers(ctx: Context) -> list[str]:
         await ctx.run("step", lambda: name)
         return name
 
-    return await asyncio.gather(sleeper("a"), sleeper("b"))
+    return list(await asyncio.gather(sleeper("a"), sleeper("b")))
 
 
 def test_the_hosts_task_factory_makes_the_tasks() -> None:

@@ -68,6 +68,7 @@ class AsyncDriver:
 
     __slots__ = (
         "_context",
+        "_is_abort_over",
         "_is_in_step",
         "_machine",
         "_run_tasks",
@@ -89,6 +90,7 @@ class AsyncDriver:
         self.aborting: BaseException | None = None
         self.step_cancelled: bool = False
         self.cancelled: bool = False
+        self._is_abort_over = False
         self._is_in_step = False
         self._step_machine: StepMachine | None = None
         self.runs: dict[int, RunFuture[Any]] = {}
@@ -116,9 +118,8 @@ class AsyncDriver:
             if progress is _WAIT:
                 try:
                     yield from self.channel.exchange()  # type: ignore[misc]
-                except BaseException:
-                    self._end_if_lost()
-                    raise
+                except BaseException as error:
+                    raise self._unwinding(error) from None
             elif progress is _EXECUTE_RUN:
                 run = self.runs.pop(machine.run_to_execute)
                 if is_coroutine_action(run.action):
@@ -159,18 +160,20 @@ class AsyncDriver:
             if progress is _WAIT:
                 try:
                     yield from self.channel.exchange()  # type: ignore[misc]
-                except BaseException:
-                    self._end_if_lost()
-                    raise
+                except BaseException as error:
+                    raise self._unwinding(error) from None
             elif progress is _EXECUTE_RUN:
                 self.start_run(self.runs.pop(machine.run_to_execute))
             elif progress is not _READY:
                 raise self.signal_of(progress)
 
-    def _end_if_lost(self) -> None:
-        """Let every further operation raise, should the handler swallow what unwinds it."""
+    def _unwinding(self, error: BaseException) -> BaseException:
+        """Give what the handler is unwound with because of `error`, and let every further operation raise."""
+        if isinstance(error, ProtocolError):
+            return self._context.broken(error)
         if self.channel.is_lost:
             self._context.lose(self._machine)
+        return error
 
     def signal_of(self, progress: Progress) -> BaseException:
         """Give what CANCELLED or SUSPENDED raise in the handler."""
@@ -204,7 +207,7 @@ class AsyncDriver:
         machine = context.machine
         step_machine: Any = self._step_machine  # not a machine; that is what it is there for
         if step_machine is None:
-            step_machine = self._step_machine = StepMachine(context)
+            step_machine = self._step_machine = StepMachine(context, self._machine)
         step_machine.step = run.name
         context.machine = step_machine
         self._is_in_step = True
@@ -280,7 +283,7 @@ class AsyncDriver:
         task = asyncio.Task(self._execute_aside(run), loop=self.main.get_loop(), context=variables)
         if not self._run_tasks:
             self._run_tasks = set()
-            self._context.machine = cast("Machine", StepMachine(self._context, self._machine))
+            self._context.machine = cast("Machine", StepMachine(self._context, self._machine, is_shared=True))
         self._run_tasks.add(task)
         task.add_done_callback(self._run_done)
         self.channel.read_ahead()
@@ -321,7 +324,7 @@ class AsyncDriver:
         """Look whether what arrived concerns a handler that waits for something else."""
         context = self._context
         if self.channel.is_lost:
-            self._end_if_lost()
+            self._context.lose(self._machine)
             self.abort(Disconnected())
         elif context.ended is not None:
             return
@@ -348,6 +351,16 @@ class AsyncDriver:
         if self.aborting is None:
             self.aborting = reason
             self.main.cancel()
+
+    def take_back_abort(self) -> int:
+        """Take back the cancellation of the main task that `abort` made; give how many others there are.
+
+        A handler that ends in another way leaves it behind: Python 3.13's task groups even repeat it.
+        """
+        if self.aborting is None or self._is_abort_over:
+            return self.main.cancelling()
+        self._is_abort_over = True
+        return self.main.uncancel()
 
     def suspend(self) -> None:
         """Unwind a handler with several tasks, because the machine has suspended."""

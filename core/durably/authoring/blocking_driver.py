@@ -137,7 +137,7 @@ class BlockingDriver:
             self._execute_here(run)
         else:
             if not self._executing:
-                self._context.machine = cast("Machine", StepMachine(self._context, self._machine))
+                self._context.machine = cast("Machine", StepMachine(self._context, self._machine, is_shared=True))
             self._executing += 1
             self._io.submit(lambda: self._execute_aside(run))
 
@@ -150,7 +150,7 @@ class BlockingDriver:
         context = self._context
         self._send()
         machine = context.machine
-        step_machine = StepMachine(context)
+        step_machine = StepMachine(context, self._machine)
         step_machine.step = run.name
         context.machine = cast("Machine", step_machine)
         token = in_step.set(True)

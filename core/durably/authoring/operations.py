@@ -162,6 +162,8 @@ class Operations:
         """End the attempt because of `error`; give the signal to raise."""
         if not closed_misuse(error):
             attempt_logger.error("%s: %s", self.invocation_id, error)
+            if not self.machine.is_closed:
+                self.machine.fail(code=error.code, message=str(error))
         return self.end(SdkInternalException(error.message))
 
     def end(self, signal: SdkInternalBaseException) -> SdkInternalBaseException:

@@ -166,15 +166,16 @@ def step_misuse(context: Operations, step: str = "") -> UsageError:
 class StepMachine:
     """Stands in for the machine while steps execute: steps must not use the context.
 
-    With `machine` the handler goes on meanwhile: code outside of steps gets what it asks for.
+    When it `is_shared` the handler goes on meanwhile: code outside of steps gets what it asks for.
     """
 
-    __slots__ = ("_context", "_machine", "step")
+    __slots__ = ("_context", "_is_shared", "_machine", "step")
 
-    def __init__(self, context: Operations, machine: Machine | None = None) -> None:
+    def __init__(self, context: Operations, machine: Machine, *, is_shared: bool = False) -> None:
         """Stand in for `context`'s machine; `step` is the name of the step that runs, where there is only one."""
         self._context = context
         self._machine = machine
+        self._is_shared = is_shared
         self.step: str = ""
 
     @property
@@ -182,9 +183,18 @@ class StepMachine:
         """Tell what the log filter asks; a step executes only after the replay."""
         return False
 
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the attempt is over."""
+        return self._machine.is_closed
+
+    def fail(self, *, code: int, message: str) -> None:
+        """Fail the attempt."""
+        self._machine.fail(code=code, message=message)
+
     def __getattr__(self, name: str) -> Any:
         """Refuse, or give the machine's attribute."""
-        if self._machine is None or in_step.get():
+        if in_step.get() or not self._is_shared:
             raise step_misuse(self._context, self.step)
         return getattr(self._machine, name)
 

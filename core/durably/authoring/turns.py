@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.futures import DurableFuture
 from durably.authoring.replay_logging import attempt_logger
-from durably.errors import ProtocolError, SdkInternalException
+from durably.errors import DurablyError, ProtocolError, SdkInternalBaseException, SdkInternalException
 from durably.machine import AwaitTree, Combinator, Combined, Progress
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ class Turns:
             self._deliver()
         except ProtocolError as error:
             self._driver.abort(self._context.broken(error))
+        except Exception as error:  # of a combination that is too deep, for example
+            self._wake_all_with(error)
 
     def _can_any_run(self) -> bool:
         """Tell whether some task is about to run."""
@@ -236,7 +238,7 @@ class Turns:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.wake_up.done():
-                waiter.wake_up.set_exception(_copy_of(signal))
+                waiter.wake_up.set_exception(_copy_of(signal) if _is_ours(signal) else signal)
 
     def _decode(self) -> None:
         """Let the journal value codec work, then look again."""
@@ -276,6 +278,10 @@ def _is_runnable(task: asyncio.Task[Any]) -> bool:
         return False
     waiting_for: asyncio.Future[Any] | None = waited_for_by(task)
     return waiting_for is None or waiting_for.done()
+
+
+def _is_ours(error: BaseException) -> bool:
+    return isinstance(error, (DurablyError, SdkInternalBaseException))
 
 
 def _copy_of(signal: BaseException) -> BaseException:

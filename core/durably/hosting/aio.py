@@ -336,12 +336,9 @@ async def _run_handler(
         value = await _guarded(_call(handler, context), channel)
         write_result(context, value)
     except asyncio.CancelledError as error:
-        if driver.aborting is not None:
-            if task.uncancel() > 0:
-                raise
-        elif task.cancelling() > 0:
+        if driver.take_back_abort() > 0:
             raise
-        else:
+        if driver.aborting is None:
             write_error(context, error)  # it waited for something that was cancelled, and was not itself
     except (KeyboardInterrupt, GeneratorExit):
         raise
@@ -350,6 +347,7 @@ async def _run_handler(
             write_error(context, error)
     finally:
         channel.on_input = None
+        driver.take_back_abort()
         watchdog.leave(driver)
         current_attempt.reset(token)
         if driver.has_tasks:
