@@ -5,4 +5,5 @@ python -m bench.cpu steps replay_100    some of the CPU measurements
 python -m bench.cpu --profile durably steps
 python -m bench.memory
 python -m bench.imports
+python -m bench.engine                  the embedded engine beside DBOS and a Restate Server (extra `bench`)
 """

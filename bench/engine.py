@@ -1,0 +1,90 @@
+"""The embedded engine beside DBOS and a real Restate Server: steps, latency, memory, start-up, history.
+
+Owns the claims. Each part runs in a process of its own (`bench.engine_parts`) and on an empty folder; the engine syncs
+every commit, the peers do what they do by default. DBOS is of the extra `bench`; what is not installed is left out.
+
+    python -m bench.engine              everything
+    python -m bench.engine fdatasync durably_steps dbos_steps
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.engine_parts import PARTS, SUSPENDED
+from bench.report import Claim, print_claims
+from durably.testing.server import find_server
+
+COLUMNS = ("engine", "peer", "one fdatasync")
+Figures = dict[str, dict[str, float]]
+
+
+def measure(part: str) -> dict[str, float]:
+    """Run one part in a process and a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="durably-bench-") as directory:
+        command = [sys.executable, "-m", "bench.engine_parts", part, directory]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{part} failed:\n{done.stderr[-2000:]}")
+        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return figures
+
+
+def claims(figures: Figures) -> list[Claim]:
+    """Compare what was measured with what was promised; a ratio above its target is a claim that was missed."""
+    found: list[Claim] = []
+    engine, sync = figures.get("durably_steps"), figures.get("fdatasync")
+    if engine is not None:
+        for peer, name, targets in (
+            ("dbos_steps", "DBOS", {"1": 1 / 4, "16": 1 / 20}),
+            ("restate_steps", "restate-server", {"1": None, "16": 1 / 4}),
+        ):
+            if peer in figures:
+                found += [
+                    _speed(f"steps, {at} at once, beside {name}", engine[at], figures[peer][at], target)
+                    for at, target in targets.items()
+                ]
+                mine, theirs = engine["latency_ms"], figures[peer]["latency_ms"]
+                target = 1 / 5 if peer == "restate_steps" else None
+                what = f"trivial call, beside {name}"
+                found.append(Claim(what, f"{mine:.2f} ms", f"{theirs:.2f} ms", "", mine / theirs, target))
+        if sync is not None:
+            limit, what = sync["a_second"], "steps, 1 at once, beside one fdatasync each"
+            found.append(Claim(what, f"{engine['1']:.0f}/s", "", f"{limit:.0f}/s", limit / engine["1"], 2.0))
+    if (memory := figures.get("suspended_memory")) is not None:
+        size, what = memory["bytes"], f"memory of each of {SUSPENDED:,} suspended"
+        found.append(Claim(what, f"{size:.0f} B", "", "", size / 1024, 8.0, " KiB"))
+    if (start := figures.get("start_up")) is not None:
+        found += [
+            Claim(f"start on {what}", f"{start[name]:.1f} ms", "", "", start[name], 50.0, " ms")
+            for what, name in (("a new file", "new_ms"), ("a known file", "known_ms"))
+        ]
+    if (history := figures.get("history")) is not None:
+        found.append(_speed("steps with 100,000 finished, beside none", history["full"], history["empty"], 1 / 0.9))
+    return found
+
+
+def _speed(what: str, mine: float, theirs: float, target: float | None) -> Claim:
+    return Claim(what, f"{mine:.0f}/s", f"{theirs:.0f}/s", "", theirs / mine, target)
+
+
+def main(chosen: list[str]) -> int:
+    """Measure and print; the exit status says whether every claim was kept."""
+    parts = chosen or list(PARTS)
+    if importlib.util.find_spec("dbos") is None and "dbos_steps" in parts:
+        print("dbos is not installed: pip install -e '.[bench]'")
+        parts.remove("dbos_steps")
+    if find_server(Path(__file__)) is None and "restate_steps" in parts:
+        print("restate-server is not installed: npm install --prefix .servers @restatedev/restate-server@1.7")
+        parts.remove("restate_steps")
+    figures: Figures = {part: measure(part) for part in parts}
+    return 0 if print_claims("durably's embedded engine", claims(figures), COLUMNS) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

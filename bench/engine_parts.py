@@ -1,0 +1,275 @@
+"""What `bench.engine` measures, each part in a process of its own, which prints one JSON object.
+
+python -m bench.engine_parts durably_steps DIRECTORY
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+STEPS = 10
+ROUND_SECONDS = 3.0
+CONCURRENCIES = (1, 16)
+SUSPENDED = 10_000
+FINISHED = 100_000
+CALLS = 400
+SYNCS = 300
+
+logging.disable(logging.CRITICAL)
+
+
+async def steps_per_second(workflow: Callable[[int], Awaitable[object]]) -> dict[str, float]:
+    """Run workflows for a while, one at a time and several at once, and count their steps."""
+    await workflow(1)
+    figures: dict[str, float] = {}
+    for concurrency in CONCURRENCIES:
+        end = time.perf_counter() + ROUND_SECONDS
+        finished = await asyncio.gather(*[_until(end, workflow) for _ in range(concurrency)])
+        figures[str(concurrency)] = sum(finished) * STEPS / (time.perf_counter() - end + ROUND_SECONDS)
+    return figures
+
+
+async def _until(end: float, workflow: Callable[[int], Awaitable[object]]) -> int:
+    finished = 0
+    while time.perf_counter() < end:
+        await workflow(finished)
+        finished += 1
+    return finished
+
+
+async def latency_ms(call: Callable[[], Awaitable[object]]) -> float:
+    """Give the median duration of a call."""
+    seen: list[float] = []
+    for _ in range(CALLS):
+        begun = time.perf_counter()
+        await call()
+        seen.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(seen[CALLS // 10 :])
+
+
+def services_of(framework: Any) -> tuple[Any, dict[str, Any]]:
+    """Write the measured handlers with `durably` or `restate`; give the service and the handlers by name."""
+    bench = framework.Service("Bench")
+
+    async def action() -> int:
+        return 1
+
+    async def steps(ctx: Any, number: int) -> int:
+        total = 0
+        for index in range(STEPS):
+            total += await ctx.run_typed(f"step {index}", action)
+        return total
+
+    async def trivial(ctx: Any, number: int) -> int:
+        return number
+
+    async def wait(ctx: Any, number: int) -> int:
+        _, word = ctx.awakeable(type_hint=int)
+        return await word
+
+    handlers: dict[str, Any] = {}
+    for function in (steps, trivial, wait):
+        function.__annotations__ = {"ctx": framework.Context, "number": int, "return": int}
+        handlers[function.__name__] = bench.handler()(function)
+    return bench, handlers
+
+
+def _engine(directory: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
+    import durably
+    from durably.engine.records import EngineOptions
+
+    service, handlers = services_of(durably)
+    url = _sqlite_url(directory / "engine.db")
+    return durably.Engine(url, services=[service], options=EngineOptions(**options)), handlers
+
+
+def _sqlite_url(file: Path) -> str:
+    return f"sqlite:////{os.path.abspath(file).lstrip('/')}"
+
+
+async def durably_steps(directory: Path) -> dict[str, float]:
+    """Measure the engine, its file with `synchronous=FULL`, handlers in its process."""
+    engine, handlers = _engine(directory)
+    async with engine:
+        client = engine.client()
+        figures = await steps_per_second(lambda number: client.service_call(handlers["steps"], arg=number))
+        figures["latency_ms"] = await latency_ms(lambda: client.service_call(handlers["trivial"], arg=1))
+    return figures
+
+
+async def dbos_steps(directory: Path) -> dict[str, float]:
+    """Measure DBOS on SQLite with what it has by default."""
+    dbos: Any = importlib.import_module("dbos")
+    url = _sqlite_url(directory / "dbos.sqlite")
+    dbos.DBOS(config={"name": "bench", "system_database_url": url, "log_level": "CRITICAL"})
+
+    async def step(index: int) -> int:
+        return 1
+
+    recorded = dbos.DBOS.step()(step)
+
+    async def steps(number: int) -> int:
+        total = 0
+        for index in range(STEPS):
+            total += await recorded(index)
+        return total
+
+    async def trivial(number: int) -> int:
+        return number
+
+    workflow, smallest = dbos.DBOS.workflow()(steps), dbos.DBOS.workflow()(trivial)
+    dbos.DBOS.launch()
+    figures = await steps_per_second(workflow)
+    figures["latency_ms"] = await latency_ms(lambda: smallest(1))
+    return figures
+
+
+async def restate_steps(directory: Path) -> dict[str, float]:
+    """Measure a real server and `restate-sdk` on hypercorn, called over HTTP."""
+    httpx: Any = importlib.import_module("httpx")
+    hypercorn: Any = importlib.import_module("hypercorn.config")
+    serve: Any = importlib.import_module("hypercorn.asyncio").serve
+    restate: Any = importlib.import_module("restate")
+    from durably.testing.ports import free_port
+    from durably.testing.server import RestateServer
+
+    service, _ = services_of(restate)
+    config = hypercorn.Config()
+    config.bind = [f"127.0.0.1:{free_port()}"]
+    config.keep_alive_max_requests = config.h2_max_concurrent_streams = 2**31 - 1
+    config.loglevel = "CRITICAL"
+    stop = asyncio.Event()
+    serving = asyncio.ensure_future(serve(restate.app([service]), config, shutdown_trigger=stop.wait))
+    with RestateServer(directory=directory) as server:
+        await asyncio.to_thread(server.register, f"http://{config.bind[0]}")
+        async with httpx.AsyncClient(base_url=server.ingress_url, timeout=60) as client:
+
+            async def call(handler: str) -> None:
+                (await client.post(f"/Bench/{handler}", json=1)).raise_for_status()
+
+            figures = await steps_per_second(lambda number: call("steps"))
+            figures["latency_ms"] = await latency_ms(lambda: call("trivial"))
+    stop.set()
+    await serving
+    return figures
+
+
+async def suspended_memory(directory: Path) -> dict[str, float]:
+    """Measure what many invocations that wait for something cost in memory."""
+    engine, handlers = _engine(directory, inactivity_timeout_ms=0)
+    async with engine:
+        client = engine.client()
+        for number in range(200):
+            await client.service_send(handlers["wait"], arg=number)
+        await _suspended(engine, 200)
+        before = _resident_bytes()
+        begun = time.perf_counter()
+        for first in range(0, SUSPENDED, 100):
+            await asyncio.gather(*[client.service_send(handlers["wait"], arg=first + n) for n in range(100)])
+        await _suspended(engine, SUSPENDED + 200)
+        seconds = time.perf_counter() - begun
+        return {"bytes": (_resident_bytes() - before) / SUSPENDED, "per_second": SUSPENDED / seconds}
+
+
+async def _suspended(engine: Any, wanted: int) -> None:
+    """Wait until nothing runs; then all of them have been stored and wait."""
+    while await engine.read(lambda reader: reader.running("", 1)):  # noqa: ASYNC110  # the store tells nobody
+        await asyncio.sleep(0.05)
+    assert wanted > 0
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def start_up(directory: Path) -> dict[str, float]:
+    """Measure the start of an engine on a new file and on one that it knows, without imports."""
+    from durably.engine import node
+    from durably.engine.store import sqlite
+
+    assert node
+    assert sqlite
+    (directory / "warm").mkdir()
+    engine, _ = _engine(directory / "warm")
+    async with engine:
+        pass
+    figures: dict[str, float] = {}
+    for name in ("new_ms", "known_ms"):
+        engine, _ = _engine(directory)
+        begun = time.perf_counter()
+        async with engine:
+            figures[name] = (time.perf_counter() - begun) * 1000
+    return figures
+
+
+async def history(directory: Path) -> dict[str, float]:
+    """Measure steps with an empty file, and with one that has many finished invocations."""
+    figures: dict[str, float] = {}
+    for name in ("empty", "full"):
+        (directory / name).mkdir()
+        engine, handlers = _engine(directory / name)
+        async with engine:
+            await engine.client().service_call(handlers["steps"], arg=1)
+        if name == "full":
+            _fill(directory / name / "engine.db")
+        engine, handlers = _engine(directory / name)
+        async with engine:
+            client = engine.client()
+            found = await steps_per_second(lambda number, c=client, h=handlers: c.service_call(h["steps"], arg=number))
+            figures[name] = found["16"]
+    return figures
+
+
+def _fill(file: Path) -> None:
+    """Copy the one finished invocation of a file, with its result and journal, many times."""
+    connection = sqlite3.connect(file)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(invocations)")]
+    (number,) = connection.execute("SELECT max(number) FROM invocations").fetchone()
+    new = {"number": "i.value + number", "id": "'inv_1' || lower(hex(randomblob(16)))"}
+    copied = ", ".join(new.get(column, column) for column in columns)
+    series = f"WITH RECURSIVE i(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM i WHERE value < {FINISHED})"
+    connection.execute(f"{series} INSERT INTO invocations SELECT {copied} FROM invocations, i WHERE number = {number}")
+    results = f"SELECT number + i.value, r.value, r.failure FROM results r, i WHERE number = {number}"
+    connection.execute(f"{series} INSERT INTO results {results}")
+    entries = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(entries)")).replace(
+        "position", "position + (i.value << 20)"
+    )
+    connection.execute(f"{series} INSERT INTO entries SELECT {entries} FROM entries, i WHERE position >> 20 = {number}")
+    connection.commit()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+async def fdatasync(directory: Path) -> dict[str, float]:
+    """Measure one appended page with `fdatasync`: what no durable step can be cheaper than."""
+    seen: list[float] = []
+    file = os.open(directory / "synced", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for _ in range(SYNCS):
+        begun = time.perf_counter()
+        os.write(file, b"x" * 4096)
+        os.fdatasync(file)
+        seen.append((time.perf_counter() - begun) * 1000)
+    os.close(file)
+    return {"ms": statistics.median(seen), "a_second": 1000 / statistics.median(seen)}
+
+
+PARTS = {
+    each.__name__: each
+    for each in (durably_steps, dbos_steps, restate_steps, suspended_memory, start_up, history, fdatasync)
+}
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(PARTS[sys.argv[1]](Path(sys.argv[2])))), flush=True)
+    os._exit(0)  # DBOS leaves threads that would keep the process
