@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -37,12 +38,11 @@ def own_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Site]]:
     """The engine and the real server side by side."""
     require_server()
-    sites = (
-        Site(Server.ENGINE, tmp_path_factory.mktemp("engine")),
-        Site(Server.RESTATE, tmp_path_factory.mktemp("real")),
-    )
-    for site in sites:
-        site.register("v1")
-    yield sites
-    for site in sites:
-        site.close(kill=True)
+    with ExitStack() as stack:
+        sites: list[Site] = []
+        for kind in (Server.ENGINE, Server.RESTATE):
+            site = Site(kind, tmp_path_factory.mktemp(kind.value))
+            stack.callback(site.close, kill=True)
+            site.register("v1")
+            sites.append(site)
+        yield sites[0], sites[1]
