@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def services_of(framework: Any) -> tuple[Any, dict[str, Any]]:
 
     async def wait(ctx: Any, number: int) -> int:
         _, word = ctx.awakeable(type_hint=int)
-        return await word
+        total: int = await word
+        return total
 
     handlers: dict[str, Any] = {}
     for function in (steps, trivial, wait):
@@ -98,12 +100,16 @@ def _sqlite_url(file: Path) -> str:
     return f"sqlite:////{os.path.abspath(file).lstrip('/')}"
 
 
+async def _call(client: Any, handler: Any, number: int) -> object:
+    return await client.service_call(handler, arg=number)
+
+
 async def durably_steps(directory: Path) -> dict[str, float]:
     """Measure the engine, its file with `synchronous=FULL`, handlers in its process."""
     engine, handlers = _engine(directory)
     async with engine:
         client = engine.client()
-        figures = await steps_per_second(lambda number: client.service_call(handlers["steps"], arg=number))
+        figures = await steps_per_second(partial(_call, client, handlers["steps"]))
         figures["latency_ms"] = await latency_ms(lambda: client.service_call(handlers["trivial"], arg=1))
     return figures
 
@@ -196,11 +202,8 @@ def _resident_bytes() -> int:
 
 async def start_up(directory: Path) -> dict[str, float]:
     """Measure the start of an engine on a new file and on one that it knows, without imports."""
-    from durably.engine import node
-    from durably.engine.store import sqlite
-
-    assert node
-    assert sqlite
+    for module in ("node", "store.sqlite"):
+        importlib.import_module(f"durably.engine.{module}")
     (directory / "warm").mkdir()
     engine, _ = _engine(directory / "warm")
     async with engine:
@@ -226,8 +229,7 @@ async def history(directory: Path) -> dict[str, float]:
             _fill(directory / name / "engine.db")
         engine, handlers = _engine(directory / name)
         async with engine:
-            client = engine.client()
-            found = await steps_per_second(lambda number, c=client, h=handlers: c.service_call(h["steps"], arg=number))
+            found = await steps_per_second(partial(_call, engine.client(), handlers["steps"]))
             figures[name] = found["16"]
     return figures
 
@@ -235,9 +237,9 @@ async def history(directory: Path) -> dict[str, float]:
 def _fill(file: Path) -> None:
     """Copy the one finished invocation of a file, with its result and journal, many times."""
     connection = sqlite3.connect(file)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(invocations)")]
+    columns: list[str] = [row[1] for row in connection.execute("PRAGMA table_info(invocations)")]
     (number,) = connection.execute("SELECT max(number) FROM invocations").fetchone()
-    new = {"number": "i.value + number", "id": "'inv_1' || lower(hex(randomblob(16)))"}
+    new: dict[str, str] = {"number": "i.value + number", "id": "'inv_1' || lower(hex(randomblob(16)))"}
     copied = ", ".join(new.get(column, column) for column in columns)
     series = f"WITH RECURSIVE i(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM i WHERE value < {FINISHED})"
     connection.execute(f"{series} INSERT INTO invocations SELECT {copied} FROM invocations, i WHERE number = {number}")
