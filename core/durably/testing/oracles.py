@@ -256,14 +256,14 @@ def check_file(path: str | Path) -> list[Finding]:
     """Check SQLite's own view of the file, its foreign keys and the length of its log (O10)."""
     file = Path(path).resolve()
     findings: list[Finding] = []
-    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
-        connection.execute("PRAGMA query_only = 1")
-        for (verdict,) in connection.execute("PRAGMA integrity_check"):
-            if verdict != "ok":
-                findings.append(Finding("O10", str(file), str(verdict)))
-        findings += [
-            Finding("O10", str(file), f"foreign key of {row}") for row in connection.execute("PRAGMA foreign_key_check")
-        ]
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA query_only = 1")
+            verdicts = [str(verdict) for (verdict,) in connection.execute("PRAGMA integrity_check")]
+            verdicts += [f"foreign key of {row}" for row in connection.execute("PRAGMA foreign_key_check")]
+    except sqlite3.DatabaseError as error:
+        verdicts = [str(error)]
+    findings += [Finding("O10", str(file), verdict) for verdict in verdicts if verdict != "ok"]
     log = file.with_name(file.name + "-wal")
     if log.exists() and log.stat().st_size > _WAL_BOUND_BYTES:
         findings.append(Finding("O10", str(log), f"it has {log.stat().st_size} bytes"))
