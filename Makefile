@@ -60,8 +60,9 @@ layers: $(STAMP) ## who may import whom
 test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
 	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q
 
-bench: $(STAMP) ## the speed and memory claims, measured beside restate-sdk
-	@$(BIN)/python -m bench
+bench: $(STAMP) $(SERVER) ## the speed and memory claims, measured beside restate-sdk, DBOS and restate-server
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@DO_NOT_TRACK=true $(BIN)/python -m bench
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage reports dist

@@ -1,6 +1,6 @@
 """Every speed and memory claim as a program that prints a ratio against restate-sdk, measured in the same run.
 
-python -m bench                         all of it, as one table (`make bench`)
+python -m bench                         all of it (`make bench`)
 python -m bench.cpu steps replay_100    some of the CPU measurements
 python -m bench.cpu --profile durably steps
 python -m bench.memory

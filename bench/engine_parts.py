@@ -6,6 +6,7 @@ python -m bench.engine_parts durably_steps DIRECTORY
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import logging
@@ -14,7 +15,8 @@ import sqlite3
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+import tracemalloc
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,15 +28,18 @@ SUSPENDED = 10_000
 FINISHED = 100_000
 CALLS = 400
 SYNCS = 300
+TURNS = 3
 
 logging.disable(logging.CRITICAL)
 
 
-async def steps_per_second(workflow: Callable[[int], Awaitable[object]]) -> dict[str, float]:
+async def steps_per_second(
+    workflow: Callable[[int], Awaitable[object]], concurrencies: Sequence[int] = CONCURRENCIES
+) -> dict[str, float]:
     """Run workflows for a while, one at a time and several at once, and count their steps."""
     await workflow(1)
     figures: dict[str, float] = {}
-    for concurrency in CONCURRENCIES:
+    for concurrency in concurrencies:
         end = time.perf_counter() + ROUND_SECONDS
         finished = await asyncio.gather(*[_until(end, workflow) for _ in range(concurrency)])
         figures[str(concurrency)] = sum(finished) * STEPS / (time.perf_counter() - end + ROUND_SECONDS)
@@ -171,28 +176,42 @@ async def restate_steps(directory: Path) -> dict[str, float]:
     return figures
 
 
-async def suspended_memory(directory: Path) -> dict[str, float]:
-    """Measure what many invocations that wait for something cost in memory."""
+async def suspended_resident(directory: Path) -> dict[str, float]:
+    """Measure what many invocations that wait for something cost in resident memory."""
+    return await _suspended_memory(directory, _resident_bytes)
+
+
+async def suspended_traced(directory: Path) -> dict[str, float]:
+    """Measure the same in memory that Python allocated."""
+    tracemalloc.start()
+    return await _suspended_memory(directory, lambda: tracemalloc.get_traced_memory()[0])
+
+
+async def _suspended_memory(directory: Path, used: Callable[[], int]) -> dict[str, float]:
     engine, handlers = _engine(directory, inactivity_timeout_ms=0)
+    warm = SUSPENDED // 50
     async with engine:
         client = engine.client()
-        for number in range(200):
-            await client.service_send(handlers["wait"], arg=number)
-        await _suspended(engine, 200)
-        before = _resident_bytes()
-        begun = time.perf_counter()
-        for first in range(0, SUSPENDED, 100):
-            await asyncio.gather(*[client.service_send(handlers["wait"], arg=first + n) for n in range(100)])
-        await _suspended(engine, SUSPENDED + 200)
-        seconds = time.perf_counter() - begun
-        return {"bytes": (_resident_bytes() - before) / SUSPENDED, "per_second": SUSPENDED / seconds}
+
+        async def suspend(first: int, last: int) -> int:
+            for start in range(first, last, 100):
+                numbers = range(start, min(start + 100, last))
+                await asyncio.gather(*[client.service_send(handlers["wait"], arg=number) for number in numbers])
+            while _suspended(directory) < last:  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.05)
+            gc.collect()
+            return used()
+
+        before = await suspend(0, warm)
+        after = await suspend(warm, warm + SUSPENDED)
+    return {"bytes": (after - before) / SUSPENDED}
 
 
-async def _suspended(engine: Any, wanted: int) -> None:
-    """Wait until nothing runs; then all of them have been stored and wait."""
-    while await engine.read(lambda reader: reader.running("", 1)):  # noqa: ASYNC110  # the store tells nobody
-        await asyncio.sleep(0.05)
-    assert wanted > 0
+def _suspended(directory: Path) -> int:
+    connection = sqlite3.connect(directory / "engine.db")
+    (number,) = connection.execute("SELECT count(*) FROM invocations WHERE status = 'suspended'").fetchone()
+    connection.close()
+    return int(number)
 
 
 def _resident_bytes() -> int:
@@ -218,20 +237,22 @@ async def start_up(directory: Path) -> dict[str, float]:
 
 
 async def history(directory: Path) -> dict[str, float]:
-    """Measure steps with an empty file, and with one that has many finished invocations."""
-    figures: dict[str, float] = {}
-    for name in ("empty", "full"):
+    """Measure steps with an empty file, and with one that has many finished invocations, in turns."""
+    seen: dict[str, list[float]] = {"empty": [], "full": []}
+    for name in seen:
         (directory / name).mkdir()
         engine, handlers = _engine(directory / name)
         async with engine:
             await engine.client().service_call(handlers["steps"], arg=1)
         if name == "full":
             _fill(directory / name / "engine.db")
-        engine, handlers = _engine(directory / name)
-        async with engine:
-            found = await steps_per_second(partial(_call, engine.client(), handlers["steps"]))
-            figures[name] = found["16"]
-    return figures
+    for _ in range(TURNS):
+        for name, found in seen.items():
+            engine, handlers = _engine(directory / name)
+            async with engine:
+                figures = await steps_per_second(partial(_call, engine.client(), handlers["steps"]), CONCURRENCIES[-1:])
+            found.append(figures[str(CONCURRENCIES[-1])])
+    return {name: statistics.median(found) for name, found in seen.items()}
 
 
 def _fill(file: Path) -> None:
@@ -269,7 +290,16 @@ async def fdatasync(directory: Path) -> dict[str, float]:
 
 PARTS = {
     each.__name__: each
-    for each in (durably_steps, dbos_steps, restate_steps, suspended_memory, start_up, history, fdatasync)
+    for each in (
+        fdatasync,
+        durably_steps,
+        dbos_steps,
+        restate_steps,
+        start_up,
+        suspended_resident,
+        suspended_traced,
+        history,
+    )
 }
 
 if __name__ == "__main__":
