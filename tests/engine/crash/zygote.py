@@ -1,12 +1,13 @@
 """Crashes an engine at chosen points, many times, without starting an interpreter each time.
 
 Owns the forking: this process imports everything, then each run is a child of it. A run dies at the chosen pass of a
-fault point, a second one goes on with the same file; both are judged here and the findings are printed.
+fault point, another one goes on with the same file, and sometimes dies while it recovers; the last one is judged here
+and the findings are printed.
 
     python -m tests.engine.crash.zygote DIRECTORY SETTING FIRST STEP
 
-plays the scenario undisturbed, then dies at the passes FIRST, FIRST + STEP, … of all fault points, and prints one line
-of JSON for each run and one at the end.
+dies at the passes FIRST, FIRST + STEP, … of all fault points and prints one line of JSON for each, the last one for a
+run that nothing disturbed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from durably.testing.store_images import StoreImage
 from tests.engine.crash.scenario import FLOWS, SETTINGS, append, play, services
 
 PATIENCE_SECONDS = 20
+LATEST_SECOND_PASS = 60
 
 
 def run(directory: Path, setting: str, hook: Callable[[FaultPoint], None] | None) -> int:
@@ -72,8 +74,8 @@ def _play_and_exit(directory: Path, setting: str, hook: Callable[[FaultPoint], N
         os._exit(code)
 
 
-def judge(directory: Path, before: StoreImage | None, executed_before: int) -> list[Finding]:
-    """Give what is wrong after the second run."""
+def judge(directory: Path, before: StoreImage | None, executed_before: int, crashes: int) -> list[Finding]:
+    """Give what is wrong after the last run."""
     seen: dict[str, Any] = json.loads((directory / "seen").read_text())
     image = StoreImage.read(directory / "engine.db")
     findings = [*check_image(image), *check_quiescent(image), *check_file(directory / "engine.db")]
@@ -86,7 +88,7 @@ def judge(directory: Path, before: StoreImage | None, executed_before: int) -> l
     effects = _lines(directory / "effects")
     tokens = [token for key in FLOWS for token in seen["flows"][key]]
     findings += check_effects(
-        [token.partition(":")[0] for token in effects], [token.partition(":")[0] for token in tokens], crashes=1
+        [token.partition(":")[0] for token in effects], [token.partition(":")[0] for token in tokens], crashes=crashes
     )
     findings += [Finding("O6", token, "it is a result that no step gave") for token in tokens if token not in effects]
     if before is not None:
@@ -122,9 +124,33 @@ def _lines(path: Path) -> list[str]:
 
 
 def crash_at(directory: Path, setting: str, number: int) -> dict[str, Any]:
-    """Die at one pass, start again, and give the verdict."""
+    """Die at one pass, at every second number once more while the next run recovers; then give the verdict."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
+    first = run(directory, setting, _dying(directory, number))
+    died = _lines(directory / "died")
+    file = directory / "engine.db"
+    before = StoreImage.read(file) if died and _has_schema(file) else None
+    executed = len(_lines(directory / "effects"))
+    last = first
+    if died and number % 2:
+        last = run(directory, setting, _dying(directory, number % LATEST_SECOND_PASS + 1))
+    if last != 0:
+        last = run(directory, setting, None)
+    crashes = len(_lines(directory / "died"))
+    findings = (
+        judge(directory, before, executed, crashes) if last == 0 else [Finding("O12", "the last run", "it failed")]
+    )
+    if before is not None:
+        findings += check_image(before)
+    verdict = {"pass": number, "died": "".join(died[:1]), "crashes": crashes, "findings": [*map(str, findings)]}
+    if findings:
+        verdict["log"] = _lines(directory / "log")[-25:]
+    return verdict
+
+
+def _dying(directory: Path, number: int) -> Callable[[FaultPoint], None]:
+    """Make a hook that kills its process at one pass."""
     passes = itertools.count(1)
 
     def die(point: FaultPoint) -> None:
@@ -132,18 +158,7 @@ def crash_at(directory: Path, setting: str, number: int) -> dict[str, Any]:
             append(directory / "died", point.value)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    first = run(directory, setting, die)
-    died = "".join(_lines(directory / "died"))
-    before = StoreImage.read(directory / "engine.db") if died and _has_schema(directory / "engine.db") else None
-    executed = len(_lines(directory / "effects"))
-    second = run(directory, setting, None) if died else first
-    findings = judge(directory, before, executed) if second == 0 else [Finding("O12", "the second run", "it failed")]
-    if before is not None:
-        findings += check_image(before)
-    verdict = {"pass": number, "died": died, "first": first, "second": second, "findings": [*map(str, findings)]}
-    if findings:
-        verdict["log"] = _lines(directory / "log")[-25:]
-    return verdict
+    return die
 
 
 def _has_schema(file: Path) -> bool:
