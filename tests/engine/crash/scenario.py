@@ -16,7 +16,7 @@ from typing import Any
 import durably
 from durably.engine.actions import Accepted, Outcome, Success
 from durably.engine.engine import Engine
-from durably.engine.events import Attach, Invoke, WorkflowSelector
+from durably.engine.events import Attach, InvocationSelector, Invoke, WorkflowSelector
 from durably.engine.records import EngineOptions, RetryPolicy, Target
 from durably.protocol.versions import ProtocolVersion
 
@@ -112,22 +112,25 @@ async def play(directory: Path, options: EngineOptions) -> dict[str, Any]:
 
 
 async def _flow(engine: Engine, directory: Path, key: str) -> list[str]:
-    target = Target("Flow", "", "run")
-    sent = await engine.submit(
-        Invoke(target, json.dumps(key).encode(), reply=0, is_send=True, idempotency_key=f"flow-{key}")
-    )
-    assert isinstance(sent, Accepted), sent
-    append(directory / "answers", f"flow-{key} {sent.invocation_id}")
-    called: list[str] = await _call(engine, target, key, f"flow-{key}")
-    append(directory / "answers", f"flow-{key} {sent.invocation_id} {json.dumps(called)}")
-    return called
+    """Submit a flow, unless an earlier process was told that it is accepted, and wait for it by its id."""
+    invocation_id = _acknowledged(directory).get(f"flow-{key}")
+    if invocation_id is None:
+        target = Target("Flow", "", "run")
+        sent = await engine.submit(
+            Invoke(target, json.dumps(key).encode(), reply=0, is_send=True, idempotency_key=f"flow-{key}")
+        )
+        assert isinstance(sent, Accepted), sent
+        invocation_id = sent.invocation_id
+        append(directory / "answers", f"flow-{key} {invocation_id}")
+    result: list[str] = _value(await engine.submit(Attach(InvocationSelector(invocation_id), reply=0)))
+    append(directory / "answers", f"flow-{key} {invocation_id} {json.dumps(result)}")
+    return result
 
 
-async def _call(engine: Engine, target: Target, argument: object, idempotency_key: str | None) -> Any:
-    outcome = await engine.submit(
-        Invoke(target, json.dumps(argument).encode(), reply=0, idempotency_key=idempotency_key)
-    )
-    return _value(outcome)
+def _acknowledged(directory: Path) -> dict[str, str]:
+    answers = directory / "answers"
+    lines = answers.read_text().splitlines() if answers.exists() else []
+    return {key: invocation_id for key, invocation_id, *_ in (line.split(" ", 2) for line in lines)}
 
 
 def _value(outcome: Outcome) -> Any:

@@ -4,10 +4,10 @@ Owns the forking: this process imports everything, then each run is a child of i
 fault point, another one goes on with the same file, and sometimes dies while it recovers; the last one is judged here
 and the findings are printed.
 
-    python -m tests.engine.crash.zygote DIRECTORY SETTING FIRST STEP
+    python -m tests.engine.crash.zygote DIRECTORY SETTING STEP
 
-dies at the passes FIRST, FIRST + STEP, … of all fault points and prints one line of JSON for each, the last one for a
-run that nothing disturbed.
+dies at every STEPth statement, and more often at the points that a batch passes once; STEP 1 dies at every pass of
+every point. It prints one line of JSON for each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ import pkgutil
 import shutil
 import signal
 import sys
+import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -47,6 +49,9 @@ from tests.engine.crash.scenario import FLOWS, SETTINGS, append, play, services
 
 PATIENCE_SECONDS = 20
 LATEST_SECOND_PASS = 60
+# How many passes of a point are tried where one statement is; what is shown too early is seen at one commit only.
+PASSES_OF_A_STEP = {FaultPoint.STATEMENT: 1, FaultPoint.COMMIT: 40}
+LEAK_SECONDS = 0.02
 
 
 def run(directory: Path, setting: str, hook: Callable[[FaultPoint], None] | None) -> int:
@@ -86,6 +91,13 @@ def judge(directory: Path, before: StoreImage | None, executed_before: int, cras
         if seen["totals"][key] != 11 or seen["gates"][key] != "word resolved":  # 1 + 10
             findings.append(Finding("O2", key, f"the result is {seen}"))
     effects = _lines(directory / "effects")
+    findings += [
+        Finding("O1", f"flow {key}", f"{seen['flows'][key]}")
+        for key in FLOWS
+        if not isinstance(seen["flows"][key], list)
+    ]
+    if findings:
+        return findings
     tokens = [token for key in FLOWS for token in seen["flows"][key]]
     findings += check_effects(
         [token.partition(":")[0] for token in effects], [token.partition(":")[0] for token in tokens], crashes=crashes
@@ -123,18 +135,18 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def crash_at(directory: Path, setting: str, number: int) -> dict[str, Any]:
-    """Die at one pass, at every second number once more while the next run recovers; then give the verdict."""
+def crash_at(directory: Path, setting: str, point: FaultPoint, number: int) -> dict[str, Any]:
+    """Die at one pass of a point, at odd numbers once more while the next run recovers; then give the verdict."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    first = run(directory, setting, _dying(directory, number))
+    first = run(directory, setting, _dying(directory, number, point))
     died = _lines(directory / "died")
     file = directory / "engine.db"
     before = StoreImage.read(file) if died and _has_schema(file) else None
     executed = len(_lines(directory / "effects"))
     last = first
     if died and number % 2:
-        last = run(directory, setting, _dying(directory, number % LATEST_SECOND_PASS + 1))
+        last = run(directory, setting, _dying(directory, number % LATEST_SECOND_PASS + 1, None))
     if last != 0:
         last = run(directory, setting, None)
     crashes = len(_lines(directory / "died"))
@@ -143,22 +155,34 @@ def crash_at(directory: Path, setting: str, number: int) -> dict[str, Any]:
     )
     if before is not None:
         findings += check_image(before)
-    verdict = {"pass": number, "died": "".join(died[:1]), "crashes": crashes, "findings": [*map(str, findings)]}
+    verdict = {"point": point.value, "pass": number, "crashes": crashes, "findings": [*map(str, findings)]}
     if findings:
         verdict["log"] = _lines(directory / "log")[-25:]
     return verdict
 
 
-def _dying(directory: Path, number: int) -> Callable[[FaultPoint], None]:
-    """Make a hook that kills its process at one pass."""
+def _dying(directory: Path, number: int, wanted: FaultPoint | None) -> Callable[[FaultPoint], None]:
+    """Make a hook that kills its process at one pass of a point, or of all points together."""
     passes = itertools.count(1)
 
     def die(point: FaultPoint) -> None:
-        if next(passes) == number:
+        if (wanted is None or point is wanted) and next(passes) == number:
+            if point is FaultPoint.COMMIT:
+                time.sleep(LEAK_SECONDS)  # what was shown before it is stored, gets seen
             append(directory / "died", point.value)
             os.kill(os.getpid(), signal.SIGKILL)
 
     return die
+
+
+def count_passes(directory: Path, setting: str) -> dict[FaultPoint, int]:
+    """Play the scenario undisturbed and count how often each point is passed."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    code = run(directory, setting, lambda point: append(directory / "passed", point.value))
+    if code != 0:
+        raise RuntimeError(f"The undisturbed run failed: {(directory / 'log').read_text()}")
+    return Counter(FaultPoint(name) for name in _lines(directory / "passed"))
 
 
 def _has_schema(file: Path) -> bool:
@@ -183,18 +207,17 @@ def warm_up() -> None:
 def main() -> None:
     """Read the command line and play."""
     warm_up()
-    directory, setting, first, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    number, points = first, 0
-    while True:
-        verdict = crash_at(directory / str(number), setting, number)
-        sys.stdout.write(json.dumps(verdict) + "\n")
-        sys.stdout.flush()
-        points += bool(verdict["died"])
-        if not verdict["died"]:
-            return
-        if not verdict["findings"]:
-            shutil.rmtree(directory / str(number))
-        number += step
+    directory, setting, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    passes = count_passes(directory / "undisturbed", setting)
+    for point, times in passes.items():
+        stride = max(1, step // PASSES_OF_A_STEP.get(point, 6))
+        for number in range(1 + stride // 2, times + 1, stride):
+            folder = directory / f"{point.value}-{number}"
+            verdict = crash_at(folder, setting, point, number)
+            sys.stdout.write(json.dumps(verdict) + "\n")
+            sys.stdout.flush()
+            if not verdict["findings"]:
+                shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
