@@ -11,7 +11,7 @@ pytest.register_assert_rewrite("tests.conformance.scenarios", "tests.conformance
 
 from tests.conformance.suite.binary import require_server  # noqa: E402
 from tests.conformance.suite.campaign import Campaign  # noqa: E402
-from tests.conformance.suite.columns import Column  # noqa: E402
+from tests.conformance.suite.columns import Column, Server  # noqa: E402
 from tests.conformance.suite.registry import Scenario  # noqa: E402
 
 _CAMPAIGN = pytest.StashKey[Campaign]()
@@ -31,7 +31,7 @@ def campaign(
     selected: dict[Column, list[Scenario]] = {}
     for item in request.session.items:
         arguments = getattr(getattr(item, "callspec", None), "params", {})
-        if "scenario" in arguments:
+        if "scenario" in arguments and arguments["column"].server is Server.RESTATE:
             selected.setdefault(arguments["column"], []).append(arguments["scenario"])
     playing = Campaign(selected, tmp_path_factory.mktemp("conformance"))
     request.config.stash[_CAMPAIGN] = playing

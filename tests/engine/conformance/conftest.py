@@ -9,7 +9,7 @@ import pytest
 pytest.register_assert_rewrite("tests.conformance.scenarios", "tests.conformance.suite")
 
 from tests.conformance.suite.campaign import Campaign  # noqa: E402
-from tests.conformance.suite.columns import Column  # noqa: E402
+from tests.conformance.suite.columns import Column, Server  # noqa: E402
 from tests.conformance.suite.registry import Scenario  # noqa: E402
 
 _CAMPAIGN = pytest.StashKey[Campaign]()
@@ -21,7 +21,7 @@ def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     selected: dict[Column, list[Scenario]] = {}
     for item in request.session.items:
         arguments = getattr(getattr(item, "callspec", None), "params", {})
-        if "scenario" in arguments:
+        if "scenario" in arguments and arguments["column"].server is Server.ENGINE:
             selected.setdefault(arguments["column"], []).append(arguments["scenario"])
     playing = Campaign(selected, tmp_path_factory.mktemp("engine"))
     request.config.stash[_CAMPAIGN] = playing

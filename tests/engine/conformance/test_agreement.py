@@ -45,7 +45,7 @@ def test_random_programs_agree(tmp_path: Path) -> None:
     assert seen[Server.ENGINE][1] == seen[Server.RESTATE][1]
 
 
-def _play(stage: Stage, programs: list[tuple[str, dict[str, Any]]]) -> tuple[list[object], list[object]]:
+def _play(stage: Stage, programs: list[tuple[str, dict[str, Any]]]) -> tuple[list[object], list[dict[str, Any]]]:
     stage.deadline = Deadline(SECONDS)
     answers: list[object] = []
     for key, program in programs:
