@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.conformance.scenarios", "tests.conformance.suite")
-
-from tests.conformance.suite.campaign import Campaign  # noqa: E402
-from tests.conformance.suite.columns import Column, Server  # noqa: E402
-from tests.conformance.suite.registry import Scenario  # noqa: E402
+from tests.conformance.suite.campaign import Campaign
+from tests.conformance.suite.columns import Column, Server
+from tests.conformance.suite.registry import Scenario
 
 _CAMPAIGN = pytest.StashKey[Campaign]()
 

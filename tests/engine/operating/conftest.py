@@ -7,11 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-pytest.register_assert_rewrite("tests.conformance.suite", "tests.engine.operating.sites")
-
-from tests.conformance.suite.binary import require_server  # noqa: E402
-from tests.conformance.suite.columns import Server  # noqa: E402
-from tests.engine.operating.sites import Site  # noqa: E402
+from tests.conformance.suite.binary import require_server
+from tests.conformance.suite.columns import Server
+from tests.engine.operating.sites import Site
 
 
 @pytest.fixture(scope="session", params=list(Server), ids=lambda server: server.value)
