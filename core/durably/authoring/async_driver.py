@@ -217,7 +217,9 @@ class AsyncDriver:
         try:
             execution: Coroutine[Any, Any, Any] = run.action(*run.arguments, **run.keywords)
             value = yield from execution  # type: ignore[misc]
-            payload = written(value, run, context)  # pyright: ignore[reportUnknownArgumentType] # it takes whatever it is given
+            payload = run.serialize(value)  # pyright: ignore[reportUnknownArgumentType] # it takes whatever it is given
+            if context.codec is not None:
+                payload = context.codec.encode(payload)
         except (SdkInternalBaseException, KeyboardInterrupt, GeneratorExit):
             raise
         except asyncio.CancelledError as error:
@@ -231,7 +233,10 @@ class AsyncDriver:
         except BaseException as error:
             self._propose_failure(run, error, started_s)
         else:
-            self._propose_value(run, payload)
+            try:
+                self._machine.propose_run_success(run.handle, payload)
+            except ProtocolError as error:
+                raise context.broken(error) from error
         finally:
             self._is_in_step = False
             context.machine = machine
@@ -245,13 +250,13 @@ class AsyncDriver:
 
     def _take_back(self, run: RunFuture[Any]) -> None:
         """Let the step be executed again by whoever waits for it next: this execution was interrupted."""
-        self._machine.take_run_back(run.step)
-        self.runs[run.step] = run
+        self._machine.take_run_back(run.handle)
+        self.runs[run.handle] = run
 
     def _propose_value(self, run: RunFuture[Any], payload: bytes) -> None:
         context = self._context
         try:
-            self._machine.propose_run_success(run.step, payload)
+            self._machine.propose_run_success(run.handle, payload)
         except ProtocolError as error:
             raise context.broken(error) from error
 
@@ -267,7 +272,7 @@ class AsyncDriver:
     def _propose_cancelled(self, run: RunFuture[Any]) -> None:
         """Record that the step was aborted, so that whoever waits for it again learns the same on replay."""
         cancelled = InvocationCancelledError()
-        self._machine.propose_run_failure(run.step, Failure(cancelled.status_code, cancelled.message))
+        self._machine.propose_run_failure(run.handle, Failure(cancelled.status_code, cancelled.message))
 
     async def _in_thread(self, run: RunFuture[Any]) -> Any:
         """Execute a plain function in a thread; wait for what it gives if that is awaitable."""

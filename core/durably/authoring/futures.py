@@ -67,18 +67,21 @@ _PENDING, _VALUE, _ERROR = Settled.PENDING, Settled.VALUE, Settled.ERROR
 class DurableFuture(Generic[T]):
     """The result of one durable operation, now or later.
 
+    Attributes:
+        handle: What the machine calls it; meaningless for futures that are made of others.
+
     `await` it in an `async def` handler, call `result()` in a `def` handler. It may be awaited by
     several tasks and any number of times.
 
     Source: ours; the outcome is a completion or signal notification of the service protocol.
     """
 
-    __slots__ = ("_context", "_decode", "_handle", "_outcome", "_state")
+    __slots__ = ("_context", "_decode", "_outcome", "_state", "handle")
 
     def __init__(self, context: Operations, handle: int | str, decode: Callable[[bytes], Any] | None = None) -> None:
         """Stand for the notification `handle` of the attempt that `context` belongs to."""
         self._context = context
-        self._handle = handle
+        self.handle = handle
         self._decode = decode
         self._state = _PENDING
         self._outcome: Any = None
@@ -96,7 +99,7 @@ class DurableFuture(Generic[T]):
                 yield from await_in_turn(context, self)
             elif context.turns is None:
                 try:
-                    progress = context.machine.await_one(self._handle)
+                    progress = context.machine.await_one(self.handle)
                 except ProtocolError as error:
                     raise context.broken(error) from error
                 if progress is _READY and context.codec is None:
@@ -115,7 +118,7 @@ class DurableFuture(Generic[T]):
 
         `asyncio.as_completed` and `asyncio.wait` put what they are given into sets.
         """
-        handle = self._handle
+        handle = self.handle
         return handle if type(handle) is int else crc32(str(handle).encode())
 
     def result(self) -> T:
@@ -176,14 +179,14 @@ class DurableFuture(Generic[T]):
         if self._state is not _PENDING:
             return True
         machine = self._context.machine
-        if not machine.is_completed(self._handle):
+        if not machine.is_completed(self.handle):
             return False
         self.settle(machine)
         return self._state is not _PENDING  # the codec may still have to decode it
 
     def settle(self, machine: Machine) -> None:
         """Take the notification, which must be delivered, and keep what it means."""
-        result = machine.take(self._handle)
+        result = machine.take(self.handle)
         if type(result) is bytes:
             decode = self._decode
             if decode is None:
@@ -211,12 +214,7 @@ class DurableFuture(Generic[T]):
 
     def pending_tree(self) -> AwaitTree:
         """Give what is still waited for; only meaningful while pending."""
-        return self._handle
-
-    @property
-    def handle(self) -> int | str:
-        """What the machine calls this future; meaningless for futures that are made of others."""
-        return self._handle
+        return self.handle
 
     @property
     def context(self) -> Operations:
@@ -276,7 +274,7 @@ class RunFuture(DurableFuture[T]):
 
     __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize", "variables")
 
-    _handle: int
+    handle: int
 
     def __init__(
         self,
@@ -291,7 +289,7 @@ class RunFuture(DurableFuture[T]):
     ) -> None:
         """Keep everything that one execution of the action needs."""
         self._context = context
-        self._handle = handle
+        self.handle = handle
         self._decode = serde.deserialize
         self._state = _PENDING
         self._outcome: Any = None
@@ -303,11 +301,6 @@ class RunFuture(DurableFuture[T]):
         self.policy: RunRetryPolicy = policy
         self.cause: BaseException | None = None
         self.variables: Variables | None = None
-
-    @property
-    def step(self) -> int:
-        """The completion id of the step."""
-        return self._handle
 
     def error_of(self, failure: Failure) -> TerminalError:
         """Give a step failure, caused by what the action raised when that happened in this attempt."""

@@ -206,7 +206,7 @@ def propose_value(machine: Machine, run: RunFuture[Any], context: Context, value
     except Exception as error:
         propose_failure(machine, run, context, error, duration_ms=0)
         return
-    machine.propose_run_success(run.step, payload)
+    machine.propose_run_success(run.handle, payload)
 
 
 def written(value: Any, run: RunFuture[Any], context: Operations) -> bytes:
@@ -225,12 +225,12 @@ def propose_failure(
     outcome = outcome_of(error, context)
     if isinstance(outcome, TerminalError):
         run.cause = error
-        machine.propose_run_failure(run.step, failure_from(outcome))
+        machine.propose_run_failure(run.handle, failure_from(outcome))
         return
     retryable = outcome if isinstance(outcome, RetryableError) else None
     delay = None if retryable is None else retryable.retry_after
     if machine.propose_run_error(
-        run.step,
+        run.handle,
         code=500 if retryable is None else status_of(retryable),
         message=describe(error) if retryable is None else text_of(retryable.message),
         stacktrace="".join(traceback.format_exception(error)),

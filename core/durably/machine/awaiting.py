@@ -137,7 +137,7 @@ class Awaiting(Runs, Signals):
         except KeyError:
             self._require_open("Taking a result")
             raise LocalProtocolError(f"There is no result to take for {handle!r}.") from None
-        if isinstance(result, str) and isinstance(handle, int) and handle in self._children:
+        if type(result) is str and type(handle) is int and handle in self._children:
             self._children[handle] = result
         return result
 

@@ -26,7 +26,7 @@ from durably.machine.mismatches import Cause, cause_of, describe, differences
 from durably.machine.states import Event, State, advance
 from durably.machine.values import Failure
 from durably.protocol import messages
-from durably.protocol.framing import encode_frame
+from durably.protocol.framing import HEADER
 from durably.protocol.messages import CLASS_OF, MessageType
 from durably.protocol.versions import ProtocolVersion
 
@@ -35,6 +35,7 @@ __all__ = ["Journal"]
 MessageT = TypeVar("MessageT", bound=Message)
 
 _PROCESSING = State.PROCESSING
+_pack_header = HEADER.pack
 _REPLAYING = State.REPLAYING
 
 
@@ -58,7 +59,7 @@ class Journal(Incoming):
             self._first_entry = False
             if len(payload) > self._max_message_bytes:
                 self._refuse_size(kind, len(payload))
-            self._output.append(encode_frame(kind, payload))
+            self._output.append(_pack_header(kind, 0, len(payload)) + payload)
             return
         recorded_kind, recorded = self._take_recorded(kind, name)
         if recorded != payload or recorded_kind != kind:

@@ -21,7 +21,7 @@ from typing import Final
 
 from durably.errors import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "HEADER_BYTES", "Frame", "FrameDecoder", "encode_frame"]
+__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "HEADER", "HEADER_BYTES", "Frame", "FrameDecoder", "encode_frame"]
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """Longest payload accepted by default: the runtime's own default limit."""
@@ -31,7 +31,8 @@ HEADER_BYTES: Final = 8
 Frame = tuple[int, int, bytes]
 """Type, flags and payload of one frame, in this order."""
 
-_HEADER: Final = struct.Struct(">HHI")
+HEADER: Final = struct.Struct(">HHI")
+"""Type, flags and length of what follows. `encode_frame` packs it; who is in a hurry does it alone."""
 
 
 def encode_frame(type: int, payload: bytes, flags: int = 0) -> bytes:
@@ -46,7 +47,7 @@ def encode_frame(type: int, payload: bytes, flags: int = 0) -> bytes:
         LocalProtocolError: A number does not fit its header field.
     """
     try:
-        return _HEADER.pack(type, flags, len(payload)) + payload
+        return HEADER.pack(type, flags, len(payload)) + payload
     except struct.error as error:
         raise LocalProtocolError(
             f"A message of type {type:#06x} with flags {flags:#06x} and {len(payload)} bytes does not fit a frame."
@@ -98,7 +99,7 @@ class FrameDecoder:
         # From here on nothing is buffered: frames are cut straight out of `data`.
         end = len(data)
         limit = self.max_message_bytes
-        unpack = _HEADER.unpack_from
+        unpack = HEADER.unpack_from
         append = frames.append
         while end - position >= HEADER_BYTES:
             kind, flags, length = unpack(data, position)
@@ -126,7 +127,7 @@ class FrameDecoder:
                 return None
             buffer += data[position : position + missing]
             position += missing
-            kind, flags, length = _HEADER.unpack_from(buffer)
+            kind, flags, length = HEADER.unpack_from(buffer)
             if length > self.max_message_bytes:
                 raise self._refuse(kind, length)
             self._wanted = HEADER_BYTES + length
