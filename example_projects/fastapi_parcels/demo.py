@@ -188,7 +188,7 @@ def run(shop: Shop, server: RestateServer | None, orders: list[dict[str, str]]) 
     shop.place(late)
     again = shop.place(early)
     known = sum(again[name] == placed[name] for name in placed)
-    console.print(f"{len(late)} more orders came in; {len(early)} worried customers sent theirs again: {known} known.\n")
+    console.print(f"{len(late)} more orders came in. {len(early)} customers sent theirs again: {known} known.\n")
     done = {"shipped", "refused"}
     wait_for(
         "every order to end",

@@ -128,6 +128,7 @@ class Engine:
         self._down: asyncio.Future[StoreError] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._leave: asyncio.Event | None = None
         self._outside: set[concurrent.futures.Future[Any]] = set()
         self._outside_lock = threading.Lock()
         self._is_over = False
@@ -179,15 +180,15 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop; see `__aexit__`."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        loop, thread, leave = self._loop, self._thread, self._leave
+        if loop is None or thread is None or leave is None:
             return
-        loop.call_soon_threadsafe(self._leave.set)
+        loop.call_soon_threadsafe(leave.set)
         thread.join()
 
     def _run(self, started: concurrent.futures.Future[None]) -> None:
         async def live() -> None:
-            self._leave = asyncio.Event()
+            leave = self._leave = asyncio.Event()
             try:
                 await self.__aenter__()
             except BaseException as error:
@@ -195,7 +196,7 @@ class Engine:
                 return
             started.set_result(None)
             try:
-                await self._leave.wait()
+                await leave.wait()
             finally:
                 await self.__aexit__(None, None, None)
 

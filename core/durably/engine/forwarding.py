@@ -20,10 +20,11 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from durably.engine import wire
-from durably.engine.actions import Failed, Outcome
+from durably.engine.actions import Outcome
 from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.events import Attach, Event, GetOutput, Invoke
 from durably.engine.runtime import Runtime
@@ -121,7 +122,7 @@ class Listener:
                 task = asyncio.get_running_loop().create_task(self._answer(number, content, writer))
                 waiting[number] = task
                 self._tasks.add(task)
-                task.add_done_callback(lambda done, number=number: self._answered(done, waiting, number))
+                task.add_done_callback(partial(self._answered, waiting, number))
         except ClientError as error:
             _logger.warning("A process that shares the store is left: %s", error)
         finally:
@@ -130,7 +131,7 @@ class Listener:
                 task.cancel()
             writer.close()
 
-    def _answered(self, task: asyncio.Task[None], waiting: dict[int, asyncio.Task[None]], number: int) -> None:
+    def _answered(self, waiting: dict[int, asyncio.Task[None]], number: int, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         waiting.pop(number, None)
 
@@ -176,7 +177,7 @@ class DriverLink:
         reader, writer = await asyncio.open_unix_connection(address)
         return cls(reader, writer, on_registry_changed)
 
-    async def ask(self, request: Event | Registration) -> Outcome | RegisteredDeployment | Failed:
+    async def ask(self, request: Event | Registration) -> Outcome | RegisteredDeployment:
         """Hand a request over and give its outcome.
 
         Raises:
@@ -192,7 +193,8 @@ class DriverLink:
         self._waiting[number] = future
         try:
             self._writer.write(frame)
-            return await future
+            outcome: Outcome | RegisteredDeployment = await future
+            return outcome
         except asyncio.CancelledError:
             if not self.is_lost:
                 self._writer.write(wire.encode(number, wire.FORGET))

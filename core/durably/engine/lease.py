@@ -16,16 +16,15 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from typing import Final
 
 from durably.engine.records import Lease
 from durably.engine.store.contract import Transaction
 from durably.errors import StoreForkedError, StoreLocationError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows: the epoch alone decides there
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["DriverLock", "take_over"]
 
@@ -47,7 +46,7 @@ class DriverLock:
         """
         self.path = store_path + _SUFFIX
         self._pid = os.getpid()
-        self._file = _open(self.path)
+        self._file: int | None = _open(self.path)
         self.is_held = False
         os.register_at_fork(after_in_child=self._forget)
 
@@ -59,9 +58,11 @@ class DriverLock:
         """
         if os.getpid() != self._pid:
             raise StoreForkedError("This engine was started before a fork.", hint="Start it after the fork.")
-        if self._file is None or self.is_held or fcntl is None:
-            self.is_held = self._file is not None
+        if self._file is None or self.is_held:
             return self.is_held
+        if sys.platform == "win32":  # the epoch alone decides there
+            self.is_held = True
+            return True
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -186,7 +186,8 @@ class Runtime:
         if self._stopped is not None:
             raise self._stopped.with_traceback(None)
         token, future = self._replies.expect()
-        self._batches.post(replace(event, reply=token))  # type: ignore[call-arg] # every event of a request has one
+        asked: Any = event  # every event of a request has a `reply`
+        self._batches.post(replace(asked, reply=token))
         try:
             return await future
         except asyncio.CancelledError:

@@ -20,7 +20,6 @@ __all__ = ["HttpServer", "bind"]
 
 _BACKLOG: Final = 1024
 _CLOSE_S: Final = 2
-_STARTED_CHECK_S: Final = 0.005
 
 _logger = logging.getLogger("durably.engine")
 
@@ -78,11 +77,16 @@ class HttpServer:
             timeout_graceful_shutdown=_CLOSE_S,
         )
 
-        class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
+        class Server(uvicorn.Server):  # type: ignore[misc]
             @contextlib.contextmanager
             def capture_signals(self) -> Generator[None]:
                 yield
 
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)  # pyright: ignore[reportUnknownMemberType]
+                accepting.set()
+
+        accepting = self._accepting = asyncio.Event()
         self._socket = listening
         self._server = Server(config)
         self._task: asyncio.Task[None] | None = None
@@ -96,8 +100,9 @@ class HttpServer:
     async def start(self) -> None:
         """Accept connections from now on."""
         task = self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not task.done():
-            await asyncio.sleep(_STARTED_CHECK_S)
+        accepting = asyncio.ensure_future(self._accepting.wait())
+        await asyncio.wait((task, accepting), return_when=asyncio.FIRST_COMPLETED)
+        accepting.cancel()
         if task.done():
             await task
 

@@ -72,7 +72,7 @@ def _adapter(name: str) -> TypeAdapter[tuple[Any]] | None:
         if kind is None:
             return None
         # In a tuple, because a dataclass alone does not take a configuration from outside.
-        _adapters[name] = TypeAdapter(tuple[kind], config=_CONFIG)  # type: ignore[valid-type]
+        _adapters[name] = TypeAdapter(tuple[kind], config=_CONFIG)  # type: ignore[valid-type, arg-type]
     return _adapters[name]
 
 

@@ -299,7 +299,11 @@ class World:
             case "resume":
                 self.do(events.Resume(invocation_id, "keep", token))
             case "restart":
-                self.do(events.Restart(invocation_id, self.dice.randrange(4), "keep", token))
+                journal = self.store.read(lambda reader: reader.entries(invocation_id, 1))
+                # A copy has another id: what its handler recorded about its own id it could not repeat.
+                knows_itself = any(name in entry.payload for entry in journal for name in (b"awakeable", b"self"))
+                from_index = 0 if knows_itself else self.dice.randrange(4)
+                self.do(events.Restart(invocation_id, from_index, "keep", token))
             case _:
                 self.do(events.Purge(invocation_id, self.dice.random() < 0.5, token))
                 if self.invocation(invocation_id) is None:

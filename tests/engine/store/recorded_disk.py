@@ -221,6 +221,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
             "locking_mode = exclusive",
             "journal_mode = wal",
             "synchronous = full",
+            "wal_autocheckpoint = 0",
             f"journal_size_limit = {WAL_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()

@@ -27,9 +27,16 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
 def test_the_writer_is_durable(path: str):
     """Write-ahead log, full sync, no memory mapping, no trust in the schema; and the file is the one that was named."""
     connection = open_writer(path)
-    names = ("journal_mode", "synchronous", "mmap_size", "trusted_schema", "journal_size_limit", "query_only")
-    found = [pragma(connection, name) for name in names]
-    assert found == ["wal", 2, 0, 0, WAL_LIMIT_BYTES, 0]
+    settings = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "mmap_size": 0,
+        "trusted_schema": 0,
+        "wal_autocheckpoint": 0,
+        "journal_size_limit": WAL_LIMIT_BYTES,
+        "query_only": 0,
+    }
+    assert {name: pragma(connection, name) for name in settings} == settings
     assert connection.execute("PRAGMA database_list").fetchone()[2] == path
     connection.close()
 

@@ -10,6 +10,7 @@ without a word, and its defaults differ between builds.
     query_only        –        1        only the writer writes, and so only the writer checkpoints
     busy_timeout      5 s      5 s      wait for a backup tool, then say so; 20 ms for the writer once it is open
     trusted_schema    0        0        a prepared file must not run functions
+    wal_autocheckpoint 0       –        the store checkpoints itself: SQLite's own would hide a failed sync
     journal_size_limit 64 MiB  –        the WAL gives space back after a long reader
 
 Source: sqlite.org/pragma.html and sqlite.org/wal.html; the rules are ours.
@@ -56,6 +57,7 @@ def open_writer(path: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3
         _set(connection, path, "synchronous", _FULL)
         _set(connection, path, "mmap_size", 0)
         _set(connection, path, "trusted_schema", 0)
+        _set(connection, path, "wal_autocheckpoint", 0)
         _set(connection, path, "cache_size", -_WRITER_CACHE_KIB)
         _set(connection, path, "journal_size_limit", WAL_LIMIT_BYTES)
     except sqlite3.Error as error:
