@@ -35,7 +35,7 @@ class Sender:
         self._pending: dict[Http2Stream, None] = {}
         self._blocked: dict[Http2Stream, None] = {}
         self._is_scheduled = False
-        self.is_paused = False
+        self.is_paused: bool = False
         self.transport: asyncio.Transport | None = None
 
     def add(self, stream: Http2Stream) -> None:

@@ -155,7 +155,7 @@ class InProcessStream:
         self._response = Response(expected_type, self._on_taken)
         self._request: list[bytes] = []
         self._request_bytes = 0
-        self.request_ended = False
+        self.request_ended: bool = False
         self._end_was_told = False
         self._is_cut = False
         self._receiver: asyncio.Future[None] | None = None

@@ -43,7 +43,7 @@ class Keepalive:
         self._options = options
         self._received_at = self._used_at = now_s
         self._asked_at: float | None = None
-        self.period_s = min(options.ping_interval_s, options.ping_timeout_s, options.idle_timeout_s) / 4
+        self.period_s: float = min(options.ping_interval_s, options.ping_timeout_s, options.idle_timeout_s) / 4
 
     def received(self, now_s: float) -> None:
         """Note a sign of the peer."""
