@@ -81,7 +81,7 @@ class DurableFuture(Generic[T]):
     def __init__(self, context: Operations, handle: int | str, decode: Callable[[bytes], Any] | None = None) -> None:
         """Stand for the notification `handle` of the attempt that `context` belongs to."""
         self._context = context
-        self.handle = handle
+        self.handle: Any = handle  # an int, or the name of a signal; a subclass knows which
         self._decode = decode
         self._state = _PENDING
         self._outcome: Any = None
@@ -214,7 +214,8 @@ class DurableFuture(Generic[T]):
 
     def pending_tree(self) -> AwaitTree:
         """Give what is still waited for; only meaningful while pending."""
-        return self.handle
+        tree: AwaitTree = self.handle
+        return tree
 
     @property
     def context(self) -> Operations:
@@ -273,8 +274,6 @@ class RunFuture(DurableFuture[T]):
     """A durable step: its action runs when the future is first waited for, unless it is recorded."""
 
     __slots__ = ("action", "arguments", "cause", "keywords", "name", "policy", "serialize", "variables")
-
-    handle: int
 
     def __init__(
         self,
