@@ -27,13 +27,19 @@ The code is what travels: the protocol's error code or the HTTP status. A dash m
 """
 
 
+_INTERNAL = ("durably.engine.admin.", "durably.engine.core.", "durably.engine.ingress.", "durably.engine.query.")
+"""Folders whose own exceptions become answers over HTTP or failures of attempts before anyone could catch them."""
+
+
 def error_classes() -> list[type[BaseException]]:
     """List the public exception classes: those of the tree in the order of its file, then those of other modules."""
     found: set[type[BaseException]] = set()
     for module in pkgutil.walk_packages(durably.__path__, "durably."):
+        if module.name.endswith("__main__"):
+            continue
         for name, value in vars(importlib.import_module(module.name)).items():
             is_ours = inspect.isclass(value) and value.__module__ == module.name and not name.startswith("_")
-            if is_ours and issubclass(value, BaseException):
+            if is_ours and issubclass(value, BaseException) and not module.name.startswith(_INTERNAL):
                 found.add(value)
     return sorted(found, key=lambda kind: (kind.__module__ != "durably.errors", kind.__module__, _line_of(kind)))
 

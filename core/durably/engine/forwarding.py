@@ -56,7 +56,7 @@ class Listener:
     def __init__(self, store_path: str) -> None:
         """Prepare to listen for the followers of a store."""
         self._directory: str | None = None
-        self.path = store_path + _SUFFIX
+        self.path: str = store_path + _SUFFIX
         if len(os.fsencode(self.path)) > _PATH_LIMIT:
             self._directory = tempfile.mkdtemp(prefix="durably-")
             self.path = os.path.join(self._directory, "socket")
@@ -164,7 +164,7 @@ class DriverLink:
         self._on_registry_changed = on_registry_changed
         self._last_number = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self.is_lost = False
+        self.is_lost: bool = False
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     @classmethod

@@ -44,10 +44,10 @@ class DriverLock:
         Raises:
             StoreLocationError: Its lock file cannot be made, or is not ours.
         """
-        self.path = store_path + _SUFFIX
+        self.path: str = store_path + _SUFFIX
         self._pid = os.getpid()
         self._file: int | None = _open(self.path)
-        self.is_held = False
+        self.is_held: bool = False
         os.register_at_fork(after_in_child=self._forget)
 
     def try_acquire(self) -> bool:

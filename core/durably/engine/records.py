@@ -32,9 +32,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from durably.engine.options import EngineOptions, Limits, RetryPolicy
+from durably.engine.registrations import (
+    Deployment,
+    HandlerRecord,
+    Headers,
+    Lease,
+    OptionsRecord,
+    RetryPolicyRecord,
+    ServiceRecord,
+    TargetKind,
+)
 from durably.protocol.manifest import (
     HandlerType,
     InputDescriptor,
@@ -89,9 +100,6 @@ CANCEL_SIGNAL: Final = 1
 Handle = int | str
 """Completion id, negated signal index, or name of a signal."""
 
-Headers = tuple[tuple[str, str], ...]
-"""Pairs of name and value, in their order."""
-
 
 class Status(enum.Enum):
     """Where an invocation is; see the module. Values are what operators see."""
@@ -103,31 +111,6 @@ class Status(enum.Enum):
     SUSPENDED = "suspended"
     PAUSED = "paused"
     COMPLETED = "completed"
-
-
-class TargetKind(enum.Enum):
-    """How a handler is run."""
-
-    SERVICE = "service"
-    EXCLUSIVE = "exclusive"
-    SHARED = "shared"
-    WORKFLOW_RUN = "workflow_run"
-    WORKFLOW_SHARED = "workflow_shared"
-
-    @property
-    def is_keyed(self) -> bool:
-        """Whether the handler belongs to a key, hence has state."""
-        return self is not TargetKind.SERVICE
-
-    @property
-    def may_write_state(self) -> bool:
-        """Whether the handler may change the state of its key."""
-        return self is TargetKind.EXCLUSIVE or self is TargetKind.WORKFLOW_RUN
-
-    @property
-    def is_workflow(self) -> bool:
-        """Whether the handler belongs to a workflow, hence has promises."""
-        return self is TargetKind.WORKFLOW_RUN or self is TargetKind.WORKFLOW_SHARED
 
 
 class InvokedBy(enum.Enum):
@@ -431,127 +414,6 @@ class Waiter:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """An address at which services run.
-
-    Attributes:
-        id: `dp_1…`.
-        uri: Where; unique, without trailing `/`. `inprocess://…` for an application in this process.
-        created_at: When it was registered first.
-        protocol_mode: Whether request and response overlap.
-        http_version: `HTTP/1.1` or `HTTP/2.0`.
-        min_protocol_version: Lowest version of the service protocol it speaks.
-        max_protocol_version: Highest.
-        sdk_version: `x-restate-server` of the discovery, or None.
-        additional_headers: Sent with every request; secret, never shown.
-        metadata: Shown to operators.
-        use_http_11: Whether registration asked for HTTP/1.1.
-    """
-
-    id: str
-    uri: str
-    created_at: int
-    protocol_mode: ProtocolMode
-    http_version: str
-    min_protocol_version: int
-    max_protocol_version: int
-    sdk_version: str | None = None
-    additional_headers: Headers = ()
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
-    use_http_11: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicyRecord:
-    """The manifest's retry options; None leaves a value to the next level up."""
-
-    initial_interval_ms: int | None = None
-    max_interval_ms: int | None = None
-    max_attempts: int | None = None
-    exponentiation_factor: float | None = None
-    on_max_attempts: OnMaxAttempts | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptionsRecord:
-    """The manifest's options of a service or handler; None leaves a value to the next level up.
-
-    Attributes:
-        public: False hides it from the ingress.
-        eager_state_keys: With lazy state, the keys to send along all the same.
-    """
-
-    documentation: str | None = None
-    metadata: Mapping[str, str] | None = None
-    inactivity_timeout_ms: int | None = None
-    abort_timeout_ms: int | None = None
-    journal_retention_ms: int | None = None
-    idempotency_retention_ms: int | None = None
-    workflow_completion_retention_ms: int | None = None
-    enable_lazy_state: bool | None = None
-    eager_state_keys: tuple[str, ...] | None = None
-    public: bool | None = None
-    retry_policy: RetryPolicyRecord | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerRecord:
-    """One handler of a registered service.
-
-    Attributes:
-        name: As in the path of an invocation.
-        kind: How it is run.
-        options: As in its manifest.
-        input: What the ingress checks; None accepts everything.
-        output: How the ingress labels the response; None labels non-empty bodies as JSON.
-    """
-
-    name: str
-    kind: TargetKind
-    options: OptionsRecord
-    input: InputDescriptor | None = None
-    output: OutputDescriptor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceRecord:
-    """One revision of a service. Key: (name, revision); the highest revision takes new invocations.
-
-    Attributes:
-        name: Name.
-        revision: 1 for the first; grows by one with each deployment that brings the service.
-        deployment_id: Where this revision runs.
-        type: Kind of service.
-        options: As in its manifest, with what operators changed since.
-        handlers: By name.
-    """
-
-    name: str
-    revision: int
-    deployment_id: str
-    type: ServiceType
-    options: OptionsRecord
-    handlers: Mapping[str, HandlerRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who drives the store.
-
-    Attributes:
-        epoch: Grows with each take-over; a transaction of an older one is refused.
-        owner: Name of the process that drives, or "".
-        address: Where the others reach it, or "".
-        expires_at: Until when it may be relied on without asking it.
-    """
-
-    epoch: int = 0
-    owner: str = ""
-    address: str = ""
-    expires_at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class AttemptPlan:
     """All that the runtime needs to open an attempt.
 
@@ -578,83 +440,3 @@ class AttemptPlan:
     known_entries: int
     inactivity_timeout_ms: int
     abort_timeout_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How failed attempts are retried.
-
-    Attributes:
-        initial_interval_ms: Pause before the second attempt.
-        factor: Each pause is the last one times this.
-        max_interval_ms: Longest pause.
-        max_attempts: Total, the first included; None for no end.
-        on_max_attempts: What happens then.
-    """
-
-    initial_interval_ms: int = 500
-    factor: float = 2.0
-    max_interval_ms: int = 60_000
-    max_attempts: int | None = 70
-    on_max_attempts: OnMaxAttempts = OnMaxAttempts.PAUSE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much of something is accepted, inclusive.
-
-    Attributes:
-        message_bytes: One message to or from a service.
-        body_bytes: One request body at the ingress.
-        header_bytes: All headers of a request together.
-        header_count: Their number.
-        key_bytes: Key of an object or workflow.
-        idempotency_key_bytes: An idempotency key.
-        journal_entries: Entries of a journal; a command beyond it fails the attempt for good (PAUSE).
-        journal_entries_warning: From where the engine warns.
-        future_depth: Nesting of what an invocation awaits.
-        eager_state_bytes: State sent along with an attempt; the rest is fetched when asked for.
-        attempts_in_flight: Attempts open at the same time.
-    """
-
-    message_bytes: int = 32 * 1024 * 1024
-    body_bytes: int = 32 * 1024 * 1024
-    header_bytes: int = 64 * 1024
-    header_count: int = 100
-    key_bytes: int = 8 * 1024
-    idempotency_key_bytes: int = 1024
-    journal_entries: int = 100_000
-    journal_entries_warning: int = 10_000
-    future_depth: int = 1000
-    eager_state_bytes: int = 32 * 1024 * 1024
-    attempts_in_flight: int = 1000
-
-
-_DAY_MS: Final = 24 * 60 * 60 * 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """Defaults where no manifest says otherwise, and limits.
-
-    Attributes:
-        inactivity_timeout_ms: Idle time of an attempt before it is asked to suspend; 0 always asks at once.
-        abort_timeout_ms: Further time before it is aborted.
-        journal_retention_ms: How long journals are kept after completion.
-        idempotency_retention_ms: How long results of idempotent requests are.
-        workflow_retention_ms: How long finished workflow runs are.
-        retry_policy: How failed attempts are retried.
-        enable_lazy_state: Whether no state is sent along.
-        max_protocol_version: Highest version of the service protocol that is spoken.
-        limits: How much is accepted.
-    """
-
-    inactivity_timeout_ms: int = 60_000
-    abort_timeout_ms: int = 600_000
-    journal_retention_ms: int = _DAY_MS
-    idempotency_retention_ms: int = _DAY_MS
-    workflow_retention_ms: int = _DAY_MS
-    retry_policy: RetryPolicy = RetryPolicy()
-    enable_lazy_state: bool = False
-    max_protocol_version: ProtocolVersion = ProtocolVersion.V7
-    limits: Limits = Limits()

@@ -67,7 +67,7 @@ class Violation(Exception):
         """Say what was wrong."""
         super().__init__(message)
         code = 571 if doc_code == PROTOCOL_VIOLATION else 500
-        self.failure = AttemptFailure(code, message, doc_code, behavior=behavior)
+        self.failure: AttemptFailure = AttemptFailure(code, message, doc_code, behavior=behavior)
 
 
 def fail(turn: Turn, invocation: Invocation, failure: AttemptFailure) -> None:

@@ -25,8 +25,17 @@ from durably.engine.core.waking import send_signal
 from durably.engine.events import Cancel, Kill, Pause, Purge, Resume
 from durably.engine.records import CANCEL_SIGNAL, Deployment, Failure, Invocation, Status, TimerKind
 
-__all__ = ["cancel", "cancel_request", "choose", "kill", "kill_request", "pause_request", "purge_request", "refuse"]
-__all__ += ["resume_request"]
+__all__ = [
+    "cancel",
+    "cancel_request",
+    "choose",
+    "kill",
+    "kill_request",
+    "pause_request",
+    "purge_request",
+    "refuse",
+    "resume_request",
+]
 
 CANCELED: Final = Failure(409, "canceled")
 KILLED: Final = Failure(409, "killed")

@@ -68,10 +68,10 @@ class Turn:
 
     def __init__(self, tx: Transaction, now_ms: int, random: Randomness, options: EngineOptions) -> None:
         """Begin with nothing read and nothing changed."""
-        self.tx = tx
-        self.now_ms = now_ms
-        self.random = random
-        self.options = options
+        self.tx: Transaction = tx
+        self.now_ms: int = now_ms
+        self.random: Randomness = random
+        self.options: EngineOptions = options
         self.actions: list[Action] = []
         self.outputs: dict[str, bytes | Failure] = {}
         self.unprepared: list[Invocation] = []

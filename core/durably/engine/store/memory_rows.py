@@ -65,16 +65,16 @@ class Rows:
     """Every table of a store in memory."""
 
     def __init__(self) -> None:
-        self.log = UndoLog()
+        self.log: UndoLog = UndoLog()
         self.last_number = 0
         self.last_sequence = 0
-        self.lease = Lease()
-        self.registry = Registry()
+        self.lease: Lease = Lease()
+        self.registry: Registry = Registry()
         self.results: dict[str, Result] = {}
         self.journals: dict[str, Journal] = {}
         self.locks: dict[Key, str] = {}
         self.state: dict[Key, dict[bytes, bytes]] = {}
-        self.invocations = Table[str, InvocationRow](
+        self.invocations: Table[str, InvocationRow] = Table[str, InvocationRow](
             self.log,
             lambda row: row.invocation.id,
             parent=Index(lambda row: row.invocation.parent_id, lambda row: (row.number,)),
@@ -91,7 +91,7 @@ class Rows:
                 lambda row: (row.invocation.id,),
             ),
         )
-        self.timers = Table[TimerKey, Timer](
+        self.timers: Table[TimerKey, Timer] = Table[TimerKey, Timer](
             self.log,
             lambda timer: (timer.invocation_id, timer.kind, timer.completion_id),
             due=Index(
@@ -100,18 +100,18 @@ class Rows:
             ),
             invocation=Index(lambda timer: timer.invocation_id, lambda timer: (timer.kind, timer.completion_id)),
         )
-        self.inbox = Table[int, InboxItem](
+        self.inbox: Table[int, InboxItem] = Table[int, InboxItem](
             self.log,
             lambda item: item.sequence,
             object=Index(lambda item: (item.service, item.key), lambda item: (item.sequence,)),
             invocation=Index(lambda item: item.invocation_id, lambda item: (item.sequence,)),
         )
-        self.promises = Table[PromiseKey, Promise](
+        self.promises: Table[PromiseKey, Promise] = Table[PromiseKey, Promise](
             self.log,
             lambda promise: (promise.service, promise.key, promise.name),
             object=Index(lambda promise: (promise.service, promise.key), lambda promise: (promise.name,)),
         )
-        self.promise_waiters = Table[WaitKey, PromiseWaiter](
+        self.promise_waiters: Table[WaitKey, PromiseWaiter] = Table[WaitKey, PromiseWaiter](
             self.log,
             lambda waiter: (waiter.invocation_id, waiter.completion_id),
             promise=Index(
@@ -120,7 +120,7 @@ class Rows:
             ),
             invocation=Index(lambda waiter: waiter.invocation_id, lambda waiter: (waiter.completion_id,)),
         )
-        self.waiters = Table[WaitKey, Waiter](
+        self.waiters: Table[WaitKey, Waiter] = Table[WaitKey, Waiter](
             self.log,
             lambda waiter: (waiter.waiter_id, waiter.completion_id),
             invocation=Index(

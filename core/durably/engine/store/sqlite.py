@@ -96,7 +96,7 @@ class SqliteStore(Store):
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         magic: Callable[[str], int | None] = magic_of,
     ) -> None:
-        self.path = prepare_file(path, magic=magic)
+        self.path: str = prepare_file(path, magic=magic)
         self._busy_timeout_s = busy_timeout_s
         self._epoch: int | None = None
         self._readers: list[SqliteReader] = []

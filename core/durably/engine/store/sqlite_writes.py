@@ -73,7 +73,7 @@ class SqliteTransaction(SqliteReader, Transaction):
         self._cursor = connection.cursor()
         self._invocations: dict[str, Invocation] = {}
         self._numbers: dict[str, int] = {}
-        self.blob_bytes = 0
+        self.blob_bytes: int = 0
 
     # ---- invocations
 

@@ -54,8 +54,8 @@ class Response:
         self._head: ResponseHead | None = None
         self._head_waiter: asyncio.Future[None] | None = None
         self._reader: asyncio.Future[None] | None = None
-        self.buffered_bytes = 0
-        self.is_over = False
+        self.buffered_bytes: int = 0
+        self.is_over: bool = False
 
     @property
     def has_head(self) -> bool:

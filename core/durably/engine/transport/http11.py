@@ -59,9 +59,9 @@ class Http11Connection(asyncio.Protocol):
         self._is_answered = False
         self._is_read_paused = False
         self._room: asyncio.Future[None] | None = None
-        self.is_full = False
-        self.is_closed = False
-        self.idle_since_s = self._loop.time()
+        self.is_full: bool = False
+        self.is_closed: bool = False
+        self.idle_since_s: float = self._loop.time()
 
     @property
     def can_open(self) -> bool:
@@ -247,7 +247,7 @@ class Http11Stream:
         """Start with a request whose head is about to be sent."""
         self._connection = connection
         self._request_ended = False
-        self.inbound = Response(expected_type, self._on_taken)
+        self.inbound: Response = Response(expected_type, self._on_taken)
 
     def write(self, data: bytes) -> None:
         """Add to the request without waiting."""

@@ -76,7 +76,7 @@ class Http2Connection(asyncio.Protocol):
         self._resets = Budget(options.max_resets, options.budget_period_s, now)
         self._control_frames = Budget(options.max_control_frames, options.budget_period_s, now)
         self.ready: asyncio.Future[None] = self._loop.create_future()
-        self.is_closed = False
+        self.is_closed: bool = False
 
     @property
     def can_open(self) -> bool:

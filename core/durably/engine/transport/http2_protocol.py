@@ -37,7 +37,7 @@ class ClientProtocol(H2Connection):
 
     def greet(self, options: HttpOptions) -> None:
         """Write the preface, the settings and the connection's window."""
-        self.local_settings = Settings(
+        self.local_settings: Settings = Settings(
             client=True,
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,

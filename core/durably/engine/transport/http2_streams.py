@@ -63,16 +63,16 @@ class Http2Stream:
 
     def __init__(self, stream_id: int, expected_type: str | None, owner: StreamOwner) -> None:
         """Start with an empty request whose head was sent."""
-        self.id = stream_id
+        self.id: int = stream_id
         self._owner = owner
         self._queue: deque[bytes | memoryview] = deque()
         self._queued_bytes = 0
         self._room: asyncio.Future[None] | None = None
-        self.inbound = Response(expected_type, self._on_taken)
-        self.request_ended = False
-        self.end_was_sent = False
-        self.empty_frames = 0
-        self.untold_bytes = 0
+        self.inbound: Response = Response(expected_type, self._on_taken)
+        self.request_ended: bool = False
+        self.end_was_sent: bool = False
+        self.empty_frames: int = 0
+        self.untold_bytes: int = 0
 
     @property
     def has_work(self) -> bool:
