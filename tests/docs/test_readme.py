@@ -53,9 +53,25 @@ async def over_asgi(app: Any, use: Callable[[httpx.AsyncClient], Any]) -> Any:
         return await use(client)
 
 
+def test_the_engine_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The app starts with its engine, takes an order, and the same order again is the same invocation."""
+    monkeypatch.chdir(tmp_path)
+    found = run_blocks('durably.Service("Checkout")', "durably.Engine(")
+
+    async def use(client: httpx.AsyncClient) -> None:
+        async with found["lifespan"](found["shop"]):
+            sent = [await client.post("/orders/A-1") for _ in range(2)]
+            assert [answer.status_code for answer in sent] == [202, 202]
+            assert sent[0].json() == sent[1].json()
+            assert sent[0].json().startswith("inv_1")
+
+    asyncio.run(over_asgi(found["shop"], use))
+    assert (tmp_path / "durably.db").is_file()
+
+
 def test_the_fastapi_example():
     """A mounted service is discovered and called, and the app's own documentation is still there."""
-    app = run_blocks('durably.Service("Checkout")', "FastAPI()")["app"]
+    app = run_blocks('durably.Service("Checkout")', "app = FastAPI()")["app"]
 
     async def use(client: httpx.AsyncClient) -> None:
         assert (await client.get("/docs")).status_code == 200

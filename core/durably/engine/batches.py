@@ -61,6 +61,8 @@ _BUSY_PAUSE_S: Final = 0.01
 _BUSY_LIMIT_S: Final = 5.0
 _BACKLOG_EVENTS: Final = 256  # from here on those who produce events wait
 
+_JOIN_INTERVAL_S: Final = 0.001  # between two looks whether the thread has ended; it ends at once
+
 _logger = logging.getLogger("durably.engine")
 
 # Those that concern more than what was just tried; a plain StoreError is about that.
@@ -205,8 +207,9 @@ class Batches:
             await self._drained
         self._stop()
         thread = self._thread
-        if thread is not None:
-            await self._loop.run_in_executor(None, thread.join)
+        while thread is not None and thread.is_alive():  # noqa: ASYNC110 - threads set no events of a loop
+            # Not in an executor: at the end of the interpreter, in an `atexit` function, those take no more work.
+            await asyncio.sleep(_JOIN_INTERVAL_S)
 
     def _stop(self) -> None:
         self._state = _State.STOPPED
