@@ -167,7 +167,9 @@ def test_the_command_of_the_page():
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
     named = re.findall(r"--[a-z][a-z-]*", (HOWTO / "embedded-engine.md").read_text("utf-8"))
     assert {"--db", "--host", "--allow-network"} <= set(named)
-    assert [option for option in named if option not in {*re.findall(r"--[a-z][a-z-]*", shown), "--preload", "--json"}] == []
+    assert [
+        option for option in named if option not in {*re.findall(r"--[a-z][a-z-]*", shown), "--preload", "--json"}
+    ] == []
     refused = subprocess.run(
         [*command, "--host", "0.0.0.0", "--db", ":memory:"],
         capture_output=True,
