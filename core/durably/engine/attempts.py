@@ -47,6 +47,7 @@ _TERMINAL: Final = frozenset((int(MessageType.END), int(MessageType.SUSPENSION),
 # Nothing follows from these alone, so that they can go with what comes next.
 _PATIENT: Final = frozenset((int(MessageType.RUN), int(MessageType.AWAITING_ON)))
 _HELD_LIMIT: Final = 16
+_REOPENINGS: Final = 3  # for streams that a service refuses unseen, as when it closes an old connection
 _DRAIN_LIMIT_S: Final = 5.0
 _HEADER: Final = struct.Struct(">HHI")
 
@@ -112,6 +113,7 @@ class Attempt:
         number: Which.
         phase: See the module.
         active_ms: When something was sent or received last.
+        after: The invocation's last attempt, while it leaves its stream; this one waits for it.
     """
 
     __slots__ = (
@@ -120,12 +122,14 @@ class Attempt:
         "_early",
         "_held",
         "_is_cut",
+        "_is_reopened",
         "_is_reported",
         "_plan",
         "_request_timeout_ms",
         "_stream",
         "_timeout_ms",
         "active_ms",
+        "after",
         "invocation_id",
         "number",
         "phase",
@@ -144,6 +148,7 @@ class Attempt:
         self.number: int = number
         self.phase: Phase = Phase.WAITING
         self.active_ms: int = 0
+        self.after: asyncio.Task[None] | None = None
         self._plan = plan
         self._around = around
         self._early: list[tuple[int, Frame]] = []
@@ -153,6 +158,7 @@ class Attempt:
         self._timeout_ms = 0
         self._request_timeout_ms = 0
         self._is_cut = False
+        self._is_reopened = False
         self._is_reported = False
 
     # ---- what the engine asks for
@@ -217,21 +223,33 @@ class Attempt:
 
     async def run(self) -> None:
         """Run it to its end; never raises, except when the task is cancelled."""
+        if self.after is not None:
+            await asyncio.wait((self.after,))
+            self.after = None
+        reopenings = _REOPENINGS
+        while await self._run(may_reopen=reopenings > 0):
+            reopenings -= 1
+
+    async def _run(self, *, may_reopen: bool) -> bool:
+        """Run it over one stream; True when the service did not take it, so that it is opened again."""
         failure: AttemptFailure | None = None
         try:
             plan = self._plan
             if self._is_cut:
-                return
+                return False
             self.phase = Phase.OPENING
             if plan is None:
                 plan = await self._around.plan(self.invocation_id, self.number)
                 if plan is None:
-                    return
+                    return False
             self._plan = None
             work = self._exchange(plan)
             del plan
             await work
         except TransportError as error:
+            if error.is_refused and may_reopen and not self._is_cut and not self._is_reported:
+                self._start_over()
+                return True
             failure = AttemptFailure(
                 error.code,
                 error.message,
@@ -243,17 +261,27 @@ class Attempt:
             failure = AttemptFailure(error.code, error.message, doc_code="RT0003")
         except (EngineStoppedError, StoreError) as error:
             _logger.debug("An attempt of %s is left: %s", self.invocation_id, error)
-            return
+            return False
         except Exception as error:
             _logger.exception("An attempt of %s failed in the engine.", self.invocation_id)
             failure = AttemptFailure(500, f"The attempt failed in the engine: {type(error).__name__}.")
         finally:
             was_over = self.phase is Phase.OVER
-            self.phase = Phase.OVER
+            if not self._is_reopened:
+                self.phase = Phase.OVER
+            self._is_reopened = False
         if not was_over or failure is not None:
             self._report(failure)
         if self._stream is not None and failure is not None:
             await self._stream.abort()
+        return False
+
+    def _start_over(self) -> None:
+        """Forget the stream; what is delivered until the journal is read again is kept."""
+        self._is_reopened = True
+        self.phase = Phase.OPENING
+        self._stream = None
+        self._decoder = FrameDecoder(self._around.max_message_bytes)
 
     async def _exchange(self, plan: AttemptPlan) -> None:
         if faults.hook is not None:

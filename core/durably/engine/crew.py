@@ -77,12 +77,14 @@ class Crew:
         last = self._attempts.get(action.invocation_id)
         attempt = Attempt(action.invocation_id, action.attempt, action.plan, self._around)
         self._attempts[action.invocation_id] = attempt
+        if last is not None:
+            attempt.after = self._tasks.get(last, last.after)
         if len(self._tasks) >= self._limit:
             attempt.forget_plan()
             self._waiting.append(attempt)
             self._relieve_pressure()
             return
-        self._open(attempt, None if last is None else self._tasks.get(last))
+        self._open(attempt)
 
     def deliver(self, action: Deliver) -> None:
         """Send messages to an attempt, if it is still there."""
@@ -127,9 +129,8 @@ class Crew:
 
     # ---- opening and leaving
 
-    def _open(self, attempt: Attempt, last: asyncio.Task[None] | None) -> None:
-        work = attempt.run() if last is None else _after(last, attempt)
-        task = asyncio.get_running_loop().create_task(work)
+    def _open(self, attempt: Attempt) -> None:
+        task = asyncio.get_running_loop().create_task(attempt.run())
         self._tasks[attempt] = task
         task.add_done_callback(lambda _: self._left(attempt))
 
@@ -140,7 +141,7 @@ class Crew:
         while self._waiting and len(self._tasks) < self._limit:
             following = self._waiting.popleft()
             if following.phase is Phase.WAITING and self._attempts.get(following.invocation_id) is following:
-                self._open(following, None)
+                self._open(following)
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -192,8 +193,3 @@ class Crew:
         for attempt in idle[: len(self._waiting)]:
             self._aside(attempt.half_close())
         self._relieve_pressure()
-
-
-async def _after(last: asyncio.Task[None], attempt: Attempt) -> None:
-    await asyncio.wait((last,))
-    await attempt.run()
