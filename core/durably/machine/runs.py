@@ -25,7 +25,6 @@ from durably.machine.retries import FailAsTerminal, OnExhausted, PauseInvocation
 from durably.machine.states import State
 from durably.machine.values import Failure
 from durably.protocol import messages
-from durably.protocol.framing import HEADER
 from durably.protocol.messages import REQUESTED_ACK, MessageType
 from durably.protocol.versions import ProtocolVersion
 
@@ -187,9 +186,7 @@ class Runs(Journal):
         if self.version >= ProtocolVersion.V7:
             self._proposed_runs[handle] = result
             flags = REQUESTED_ACK
-        if len(payload) > self._max_message_bytes:
-            self._refuse_size(_PROPOSE, len(payload))
-        self._output.append(HEADER.pack(_PROPOSE, flags, len(payload)) + payload)
+        self._send(_PROPOSE, payload, flags)
 
     def _find_run(self, handle: int) -> tuple[int, str]:
         """Give index and name of the command of a step that has no result yet; fail the attempt for any other."""
