@@ -61,7 +61,7 @@ _BEGIN_TIMEOUT_MS: Final = 20
 _CHECKPOINT_ROWS: Final = 1000
 """Changed rows after which an idle writer copies the WAL into the file: about as many pages."""
 
-_CHECKPOINT_ROWS_BUSY: Final = 8000
+_CHECKPOINT_ROWS_BUSY: Final = 4000
 """The same for a writer with work waiting; it costs it some milliseconds."""
 
 _CHECKPOINT_BLOB_BYTES: Final = 16 * 1024 * 1024
