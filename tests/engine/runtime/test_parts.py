@@ -1,0 +1,248 @@
+"""The parts of the running engine one by one: clock, timers, replies, batches, messages between engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from durably import ManualClock
+from durably.engine import actions, events, wire
+from durably.engine.batches import Batches
+from durably.engine.clock import RealClock
+from durably.engine.records import Failure, StateEdit, Target
+from durably.engine.replies import Replies
+from durably.engine.store.contract import Store, Transaction
+from durably.engine.store.memory import MemoryStore
+from durably.engine.timers import Timers
+from durably.errors import ClientError, EngineStoppedError, StoreError, StoreFailedError, StoreFullError
+from tests.engine.runtime.conftest import eventually
+
+MESSAGES = [
+    events.Invoke(Target("S", "k\0", "h"), b"\xff\x00", (("a", "b"),), is_send=True, delay_until_ms=5),
+    events.EditState("s", "k", StateEdit({b"\xff": b"\x00"}), None),
+    events.CompleteAwakeable("x", Failure(500, "no", (("a", "b"),))),
+    events.CompleteAwakeable("x", b"\xfe"),
+    events.SendSignal("i", 3, b"1"),
+    events.SendSignal("i", "3", None),
+    events.Attach(events.WorkflowSelector("w", "k"), 0),
+    events.Attach(events.InvocationSelector("w"), 0),
+    events.GetOutput(events.IdempotentSelector("w", "", "h", "i"), 0),
+    events.Kill("i"),
+    events.Cancel("i"),
+    actions.Success("i", b"\xff", 5),
+    actions.Failed(400, "x", (("a", "b"),)),
+    actions.Accepted("i", is_new=True),
+    actions.Done(appended=True),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=[f"{type(each).__name__}-{at}" for at, each in enumerate(MESSAGES)])
+def test_a_message_between_engines_is_read_as_it_was_written(message: Any):
+    """Every request and outcome survives, bytes of any kind and equal-looking classes included."""
+    frame = wire.encode(7, "", message)
+    assert int.from_bytes(frame[:4], "big") == len(frame) - 4
+    assert wire.decode(frame[4:]) == (7, type(message).__name__, message)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[1]", b'[1,"Invoke",{"target":5}]', b'[1,"Kill",null]', b"\xff"])
+def test_a_message_that_cannot_be_read_is_refused(body: bytes):
+    """Nothing of a malformed message is guessed."""
+    with pytest.raises(ClientError):
+        wire.decode(body)
+
+
+async def test_the_real_clock_rings_once_and_not_early():
+    """An alarm rings at its time by the clock it was set on; a cancelled one does not ring."""
+    clock, rings = RealClock(), list[int]()
+    due = clock.now_ms() + 20
+    clock.set_alarm(due, lambda: rings.append(clock.now_ms()))
+    clock.set_alarm(due, lambda: rings.append(0)).cancel()
+    await eventually(lambda: rings)
+    await asyncio.sleep(0.01)
+    [rang] = rings
+    assert rang >= due
+
+
+async def test_the_manual_clock_rings_when_it_is_moved(clock: ManualClock):
+    """Alarms ring in the order of their times; past ones at once; none when the clock goes back."""
+    rings: list[str] = []
+    now = clock.now_ms()
+    clock.set_alarm(now + 2000, lambda: rings.append("second"))
+    clock.set_alarm(now + 1000, lambda: rings.append("first"))
+    clock.set_alarm(now + 1500, lambda: rings.append("never")).cancel()
+    clock.set_alarm(now, lambda: rings.append("past"))
+    await asyncio.sleep(0)
+    assert rings == ["past"]
+    clock.move_to(now - 5000)
+    clock.advance(timedelta(seconds=5))
+    await asyncio.sleep(0)
+    assert rings == ["past"]
+    assert clock.next_alarm_ms == now + 1000
+    clock.advance(timedelta(days=1))
+    await asyncio.sleep(0)
+    assert rings == ["past", "first", "second"]
+    assert clock.next_alarm_ms is None
+
+
+async def test_timers_report_the_earliest(clock: ManualClock):
+    """One alarm is set, for the earliest time asked for; nothing is reported after the stop."""
+    reported: list[events.Event] = []
+    timers = Timers(clock, reported.append)
+    now = clock.now_ms()
+    for due in (now + 3000, now + 1000, now + 2000):
+        timers.arm(due)
+    clock.move_to(now + 1000)
+    await asyncio.sleep(0)
+    assert reported == [events.TimerDue(now + 1000)]
+    timers.arm(now + 3000)
+    timers.stop()
+    clock.move_to(now + 9000)
+    await asyncio.sleep(0)
+    assert len(reported) == 1
+
+
+async def test_sweeps_keep_their_distance(clock: ManualClock):
+    """However often a sweep is asked for, the next comes seconds after the last."""
+    reported: list[events.Event] = []
+    timers = Timers(clock, reported.append)
+    now = clock.now_ms()
+    timers.arm_sweep(now)
+    await asyncio.sleep(0)
+    timers.arm_sweep(now + 1)
+    clock.move_to(now + 4999)
+    await asyncio.sleep(0)
+    assert reported == [events.Sweep()]
+    clock.move_to(now + 5000)
+    await asyncio.sleep(0)
+    assert reported == [events.Sweep(), events.Sweep()]
+
+
+async def test_replies_answer_who_still_waits():
+    """A request is answered once; one that was forgotten is not; a settled invocation answers all of its own."""
+    replies = Replies()
+    tokens, futures = zip(*(replies.expect() for _ in range(4)), strict=True)
+    for token in tokens[:3]:
+        replies.hold(token, "inv")
+    replies.forget(tokens[0])
+    replies.settle("inv", actions.Success("inv", b"x"))
+    replies.settle("inv", actions.Success("inv", b"y"))
+    assert not futures[0].done()
+    assert [future.result() for future in futures[1:3]] == [actions.Success("inv", b"x")] * 2
+    replies.fail_all(EngineStoppedError("over"))
+    with pytest.raises(EngineStoppedError):
+        futures[3].result()
+    replies.hold(tokens[3], "inv")
+    replies.forget(tokens[3])
+    assert len(replies) == 0
+
+
+class Disk(MemoryStore):
+    """A store in memory whose commits fail when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: StoreError | None = None
+        self.commits = 0
+
+    def commit(self) -> None:
+        """Fail, or commit."""
+        if self.failure is not None:
+            raise self.failure
+        self.commits += 1
+        super().commit()
+
+
+class Writing:
+    """Batches on a disk, and what came of their events."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.done: list[Any] = []
+        self.refused: list[tuple[events.Event, Exception]] = []
+        self.failures: list[StoreError] = []
+        store: Store = self.disk
+        self.batches = Batches(
+            store,
+            _echo,
+            perform=self.done.extend,
+            refuse=lambda event, error: self.refused.append((event, error)),
+            fail=self.failures.append,
+            waits_for_disk=False,
+        )
+        self.batches.start()
+
+
+def _echo(transaction: Transaction, event: events.Event) -> Sequence[actions.Action]:
+    if isinstance(event, events.Kill):
+        raise ZeroDivisionError
+    return [actions.ArmTimer(getattr(event, "now_ms", 0))]
+
+
+async def test_what_arrives_together_is_stored_together():
+    """Events of one turn of the loop are one commit, and their actions come after it, in order."""
+    writing = Writing()
+    for number in range(5):
+        writing.batches.post(events.TimerDue(number))
+    assert writing.done == []
+    await eventually(lambda: writing.done)
+    assert writing.done == [actions.ArmTimer(number) for number in range(5)]
+    assert writing.disk.commits == 1
+
+
+async def test_a_defect_is_taken_out_of_its_batch():
+    """The event that cannot be applied is refused, the others are stored."""
+    writing = Writing()
+    for event in (events.TimerDue(1), events.Kill("x", 1), events.TimerDue(2)):
+        writing.batches.post(event)
+    await eventually(lambda: len(writing.done) == 2 and writing.refused)
+    [(event, error)] = writing.refused
+    assert isinstance(event, events.Kill)
+    assert isinstance(error, ZeroDivisionError)
+
+
+async def test_a_full_disk_refuses_requests_and_keeps_the_rest():
+    """Requests get the error at once; what nobody may lose is stored as soon as there is room."""
+    writing = Writing()
+    writing.disk.failure = StoreFullError("full")
+    writing.batches.post(events.Cancel("x", 1))
+    writing.batches.post(events.TimerDue(1))
+    await eventually(lambda: writing.refused)
+    assert isinstance(writing.batches.blocked_by, StoreFullError)
+    writing.batches.post(events.Cancel("y", 2))
+    assert [error for _, error in writing.refused] == [writing.disk.failure] * 2
+    assert writing.done == []
+    writing.disk.failure = None
+    await eventually(lambda: writing.done)
+    assert writing.done == [actions.ArmTimer(1)]
+    assert writing.batches.blocked_by is None
+    await writing.batches.close()
+
+
+async def test_a_failed_disk_stops_everything():
+    """After an unknown outcome nothing is acknowledged any more, and everybody is told why."""
+    writing = Writing()
+    writing.disk.failure = StoreFailedError("on fire")
+    writing.batches.post(events.TimerDue(1))
+    await eventually(lambda: writing.failures)
+    writing.batches.post(events.Cancel("x", 1))
+    assert writing.failures == [writing.disk.failure]
+    assert [error for _, error in writing.refused] == [writing.disk.failure] * 2
+    assert writing.done == []
+    await writing.batches.close()
+
+
+async def test_a_long_backlog_makes_producers_wait():
+    """There is room again when most of it is stored."""
+    writing = Writing()
+    for number in range(300):
+        writing.batches.post(events.TimerDue(number))
+    room = writing.batches.room()
+    assert room is not None
+    await asyncio.wait_for(room, 5)
+    assert writing.batches.room() is None
+    await writing.batches.close()
+    assert len(writing.done) == 300
