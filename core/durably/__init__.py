@@ -48,6 +48,7 @@ from durably.authoring.services import Service
 from durably.authoring.workflows import Workflow
 from durably.endpoint import Endpoint, app, wsgi_app
 from durably.errors import (
+    CompensationFailedError,
     DurablyError,
     InvocationCancelledError,
     RetryableError,
@@ -58,6 +59,7 @@ from durably.errors import (
 
 if TYPE_CHECKING:
     from durably import asyncio, logging, sync
+    from durably.authoring.sagas import Saga, SyncSaga
     from durably.authoring.sync_contexts import (
         SyncContext,
         SyncObjectContext,
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompensationFailedError",
     "ConnectError",
     "Context",
     "DurableFuture",
@@ -108,6 +111,7 @@ __all__ = [
     "RestateLoggingFilter",
     "RetryableError",
     "RunOptions",
+    "Saga",
     "ScopedContext",
     "SdkInternalBaseException",
     "SendHandle",
@@ -115,6 +119,7 @@ __all__ = [
     "SyncContext",
     "SyncObjectContext",
     "SyncObjectSharedContext",
+    "SyncSaga",
     "SyncWorkflowContext",
     "SyncWorkflowSharedContext",
     "TerminalError",
@@ -155,9 +160,11 @@ _IMPORTED_ON_USE = {
     "ManualClock": "durably.engine.clock",
     "RestateClient": "durably.client.interfaces",
     "RestateClientSendHandle": "durably.client.interfaces",
+    "Saga": "durably.authoring.sagas",
     "SyncContext": "durably.authoring.sync_contexts",
     "SyncObjectContext": "durably.authoring.sync_contexts",
     "SyncObjectSharedContext": "durably.authoring.sync_contexts",
+    "SyncSaga": "durably.authoring.sagas",
     "SyncWorkflowContext": "durably.authoring.sync_contexts",
     "SyncWorkflowSharedContext": "durably.authoring.sync_contexts",
     "connect": "durably.connection",

@@ -19,7 +19,8 @@ Owns the one error tree. Attributes hold data; the text says what happened, wher
     ├─ OutcomeError               how an invocation or an attempt ends; what handlers raise and catch
     │  ├─ TerminalError           the caller sees it; never retried
     │  │  ├─ InvocationCancelledError  409
-    │  │  └─ RunFailedError       a durable step gave up
+    │  │  ├─ RunFailedError       a durable step gave up
+    │  │  └─ CompensationFailedError  a failed handler could not undo everything that it had done
     │  └─ RetryableError          try again, optionally not before a delay
     ├─ ClientError                a call from outside failed
     ├─ StoreError                 the embedded engine could not read or write its file
@@ -50,6 +51,7 @@ from datetime import timedelta
 __all__ = [
     "ClientError",
     "CommandInfo",
+    "CompensationFailedError",
     "ConfigurationError",
     "DurablyError",
     "EngineStoppedError",
@@ -294,6 +296,22 @@ class InvocationCancelledError(TerminalError):
 
 class RunFailedError(TerminalError):
     """A durable step failed for good: it raised a terminal error, or its retries ran out."""
+
+
+class CompensationFailedError(TerminalError):
+    """A handler failed for good, and so did a compensation: something was done that is not undone.
+
+    The status and the metadata are those of the error that made the compensations necessary.
+
+    Attributes:
+        failures: The names of the compensations that failed, each with its error. All the others ran.
+    """
+
+    def __init__(self, cause: TerminalError, failures: tuple[tuple[str, TerminalError], ...]) -> None:
+        """Name what made the compensations necessary, and what remains."""
+        told = "; ".join(f"{name}: {failure.message}" for name, failure in failures)
+        super().__init__(f"{cause.message} Not everything was undone: {told}", cause.status_code, cause.metadata)
+        self.failures = failures
 
 
 class RetryableError(OutcomeError):
