@@ -211,7 +211,7 @@ class Runtime:
                 registration, ulid=_ulid(self._clock.now_ms(), self._random), now_ms=self._clock.now_ms()
             )
         except DiscoveryError as error:
-            return Failed(500, error.message, source=FailureSource.ADMIN, doc_code=error.code)
+            return Failed(500, str(error), source=FailureSource.ADMIN, doc_code=error.code)
         outcome = await self.submit(event)
         if not isinstance(outcome, Registered):
             if isinstance(outcome, Failed):
