@@ -177,7 +177,7 @@ async def test_a_peer_without_streams_is_refused():
 
 
 async def test_a_connection_lost_after_it_served_can_be_tried_again():
-    """What a peer had not begun to answer when it closed an old connection, it did not take; for a new one that is open."""
+    """What a peer had not begun to answer when it closed an old connection, it did not take."""
     async with h2_peer() as peer, http_transport(peer.uri) as transport:
         unproven, connection, _ = await opened(transport, peer)
         connection.writer.close()
