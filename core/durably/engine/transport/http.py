@@ -6,7 +6,8 @@ allowed. Which version of HTTP carries it is the connection's business.
 Rules
 1. A header whose name is no token, or whose value has CR, LF or NUL, is refused before anything is sent; so is one
    that would change the framing or the addressee.
-2. Redirects are answers like any other: nothing is followed.
+2. With an identity every request is signed, and headers that claim to be its signature are dropped.
+3. Redirects are answers like any other: nothing is followed.
 
 Source: service protocol, "Invoke request headers" and "HTTP versions".
 """
@@ -22,6 +23,7 @@ from durably.engine.transport.connections import Connections
 from durably.engine.transport.contract import AttemptStream, DiscoveryResult, FailureKind, TransportError
 from durably.engine.transport.discovery import fetch_manifest
 from durably.engine.transport.http2 import Http2Connection
+from durably.engine.transport.signing import IDENTITY_HEADERS
 
 __all__ = ["HttpTransport"]
 
@@ -90,6 +92,10 @@ class HttpTransport:
             raise TransportError(
                 "The path of a request holds what must be percent-encoded.", kind=FailureKind.VIOLATION
             )
+        identity = self._connections.options.identity
+        if identity is not None:
+            headers = [header for header in headers if header[0] not in IDENTITY_HEADERS]
+            headers += identity.headers(path, headers)
         has_body = method != "GET"
         connection = await self._pool.acquire()
         if isinstance(connection, Http2Connection):

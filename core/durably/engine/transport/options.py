@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from durably.engine.transport.addresses import AddressPolicy
+from durably.engine.transport.signing import SigningKey
 
 __all__ = ["HttpOptions"]
 
@@ -25,6 +26,7 @@ class HttpOptions:
         tls: Makes the context that verifies certificates of https services; the system's authorities unless given.
             Called once for each list of protocols that is offered, because a context has room for one list only;
             has to make a new one each time, for example `partial(ssl.create_default_context, cafile="ca.pem")`.
+        identity: Signs every request, so that endpoints with `identity_keys` accept this engine and nobody else.
         connect_timeout_s: For name, connection, TLS and the first sign of HTTP/2 together.
         ping_interval_s: Silence on an HTTP/2 connection with open streams before it is asked for a sign.
         ping_timeout_s: And how long it may take to give one.
@@ -43,6 +45,7 @@ class HttpOptions:
 
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
     tls: Callable[[], ssl.SSLContext] | None = None
+    identity: SigningKey | None = None
     connect_timeout_s: float = 10.0
     ping_interval_s: float = 40.0
     ping_timeout_s: float = 20.0
