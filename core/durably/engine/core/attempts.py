@@ -74,7 +74,7 @@ def frames(turn: Turn, event: AttemptFrames) -> None:
             elif type == MessageType.PROPOSE_RUN_COMPLETION:
                 _propose(turn, invocation, flags, payload)
             elif type == MessageType.AWAITING_ON:
-                _awaiting_on(invocation, payload)
+                _awaiting_on(turn, invocation, payload)
             elif _end(turn, invocation, type, payload):
                 break
     except Violation as violation:
@@ -120,10 +120,12 @@ def _propose(turn: Turn, invocation: Invocation, flags: int, payload: bytes) -> 
         turn.deliver(invocation, (MessageType.PROPOSE_RUN_COMPLETION_ACK, 0, ack), index)
 
 
-def _awaiting_on(invocation: Invocation, payload: bytes) -> None:
+def _awaiting_on(turn: Turn, invocation: Invocation, payload: bytes) -> None:
     if invocation.attempt_version is None or invocation.attempt_version < ProtocolVersion.V7:
         raise Violation("AwaitingOn needs service protocol V7.")
-    invocation.awaiting_on = parse(messages.AwaitingOn, payload).awaiting_on.SerializeToString()
+    future = parse(messages.AwaitingOn, payload).awaiting_on
+    # A step's result comes with the news that it is awaited; what is over already is not worth a write.
+    invocation.awaiting_on = None if is_decided(turn, invocation, future) else future.SerializeToString()
 
 
 def _end(turn: Turn, invocation: Invocation, type: int, payload: bytes) -> bool:
