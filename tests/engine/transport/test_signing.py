@@ -100,6 +100,15 @@ async def test_an_endpoint_with_another_key_refuses_us(app: Any, identity: Signi
         assert "HttpOptions.identity" in refused.message
 
 
+async def test_an_application_in_the_process_can_want_signatures():
+    """An app that others reach too accepts the engine beside it by its key, and not without."""
+    async with Engine("memory://", application=app_of([OURS.key]), http=HttpOptions(identity=signing_key())) as engine:
+        assert await engine.client().generic_call("Cart", "add", b'"book"', key="1") == b'"1: book"'
+    with pytest.raises(ConfigurationError, match=r"HttpOptions\.identity"):
+        async with Engine("memory://", application=app_of([OURS.key])):
+            pass
+
+
 async def test_a_deployments_own_headers_are_no_signature():
     """Headers of a registration that claim to sign a request are replaced by the engine's."""
     async with (
@@ -115,9 +124,10 @@ async def test_a_deployments_own_headers_are_no_signature():
 def test_a_token_says_what_the_protocol_asks():
     """Route, times and key of the object are in it, and the public key in its head; each is for one route only."""
     key = signing_key()
-    headers = key.headers("/invoke/Cart/add", [*HEADERS, ("x-restate-service-key", "%C3%A4%20%2F1%25")])
-    assert headers[0] == (SCHEME_HEADER, "v1")
-    token = headers[1][1]
+    headers = key.signed("/invoke/Cart/add", [*HEADERS, ("x-restate-service-key", "%C3%A4%20%2F1%25")])
+    assert headers[: len(HEADERS)] == HEADERS
+    assert headers[-2] == (SCHEME_HEADER, "v1")
+    token = headers[-1][1]
     assert jwt.get_unverified_header(token) == {"typ": "JWT", "alg": "EdDSA", "kid": OURS.key}
     claims = jwt.decode(token, OURS.private.public_key(), algorithms=["EdDSA"], audience="/invoke/Cart/add")
     assert abs(claims["iat"] - time.time()) < 10
@@ -125,7 +135,7 @@ def test_a_token_says_what_the_protocol_asks():
     assert claims["sub"] == "ä /1%"
     RequestIdentity([OURS.key]).verify(headers, "/prefix/invoke/Cart/add", now=time.time())
     assert "sub" not in jwt.decode(
-        key.headers("/discover", HEADERS)[1][1], OURS.private.public_key(), algorithms=["EdDSA"], audience="/discover"
+        key.signed("/discover", HEADERS)[-1][1], OURS.private.public_key(), algorithms=["EdDSA"], audience="/discover"
     )
 
 

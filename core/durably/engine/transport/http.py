@@ -23,7 +23,6 @@ from durably.engine.transport.connections import Connections
 from durably.engine.transport.contract import AttemptStream, DiscoveryResult, FailureKind, TransportError
 from durably.engine.transport.discovery import fetch_manifest
 from durably.engine.transport.http2 import Http2Connection
-from durably.engine.transport.signing import IDENTITY_HEADERS
 
 __all__ = ["HttpTransport"]
 
@@ -94,8 +93,7 @@ class HttpTransport:
             )
         identity = self._connections.options.identity
         if identity is not None:
-            headers = [header for header in headers if header[0] not in IDENTITY_HEADERS]
-            headers += identity.headers(path, headers)
+            headers = identity.signed(path, headers)
         has_body = method != "GET"
         connection = await self._pool.acquire()
         if isinstance(connection, Http2Connection):

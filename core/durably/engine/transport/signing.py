@@ -27,9 +27,9 @@ from durably.protocol.identity import KEY_PREFIX, SCHEME_HEADER, TOKEN_HEADER
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["IDENTITY_HEADERS", "SigningKey"]
+__all__ = ["SigningKey"]
 
-IDENTITY_HEADERS: Final = frozenset((SCHEME_HEADER, TOKEN_HEADER))
+_SIGNATURE: Final = frozenset((SCHEME_HEADER, TOKEN_HEADER))
 _SCHEME: Final = "v1"
 _ALGORITHM: Final = "EdDSA"
 _LIFETIME_S: Final = 60
@@ -103,8 +103,8 @@ class SigningKey:
             raise ConfigurationError(f"The identity key {file} can be read by others.", hint=f"chmod 600 {file}")
         return cls(pem)
 
-    def headers(self, route: str, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Give the headers that sign a request.
+    def signed(self, route: str, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Give the headers of a request with its signature; what was there of another one is dropped.
 
         Args:
             route: `/discover` or `/invoke/…`, without the path of the deployment.
@@ -123,4 +123,5 @@ class SigningKey:
         if key is not None:
             claims["sub"] = unquote(key)
         token = jwt.encode(claims, self._private_key, algorithm=_ALGORITHM, headers={"kid": self.public_key})
-        return [(SCHEME_HEADER, _SCHEME), (TOKEN_HEADER, token)]
+        others = [header for header in headers if header[0] not in _SIGNATURE]
+        return [*others, (SCHEME_HEADER, _SCHEME), (TOKEN_HEADER, token)]
