@@ -30,7 +30,7 @@ from durably.engine.deployments import Deployments
 from durably.engine.events import Event
 from durably.engine.faults import FaultPoint
 from durably.engine.forwarding import DriverLink, LinkLostError, Listener, is_repeatable
-from durably.engine.lease import DriverLock, take_over
+from durably.engine.lease import DriverLock, begin_patiently, take_over
 from durably.engine.locations import StoreLocation
 from durably.engine.records import EngineOptions, ServiceRecord
 from durably.engine.runtime import Runtime
@@ -396,7 +396,7 @@ async def _to_its_end(work: Callable[..., None], *arguments: object) -> None:
 
 def _become_driver(store: Store, address: str) -> None:
     store.fence(None)
-    transaction: Transaction = store.begin()
+    transaction: Transaction = begin_patiently(store)
     try:
         epoch = take_over(transaction, owner=f"{os.uname().nodename}:{os.getpid()}", address=address)
     except BaseException:

@@ -124,8 +124,11 @@ def _awaiting_on(turn: Turn, invocation: Invocation, payload: bytes) -> None:
     if invocation.attempt_version is None or invocation.attempt_version < ProtocolVersion.V7:
         raise Violation("AwaitingOn needs service protocol V7.")
     future = parse(messages.AwaitingOn, payload).awaiting_on
-    # A step's result comes with the news that it is awaited; what is over already is not worth a write.
-    invocation.awaiting_on = None if is_decided(turn, invocation, future) else future.SerializeToString()
+    completions = future.waiting_completions
+    if len(completions) == 1 and not future.nested_futures and turn.brought(invocation, completions[0]):
+        invocation.awaiting_on = None  # a step's result comes with the news that it is awaited
+    else:
+        invocation.awaiting_on = future.SerializeToString()
 
 
 def _end(turn: Turn, invocation: Invocation, type: int, payload: bytes) -> bool:
