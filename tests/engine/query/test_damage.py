@@ -6,15 +6,18 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import durably
 from durably.engine.engine import Engine
 from durably.engine.query.runner import run_query
 from durably.engine.query.views import VIEWS
 from durably.engine.store.sqlite import SqliteStore
+from durably.errors import StoreCorruptError
 from tests.engine.ingress.asgi import JSON, request
 from tests.engine.ingress.probe import SERVICES
 
@@ -84,3 +87,63 @@ def rows_of(file: Path, view: str) -> list[dict[str, Any]]:
         store.close()
     rows: list[dict[str, Any]] = json.loads(found)["rows"]
     return rows
+
+
+worker = durably.Service("Worker")
+
+
+@worker.handler()
+async def work(ctx: durably.Context, number: int) -> int:
+    """Take a step and sleep for a moment."""
+    await ctx.run_typed("step", lambda: number)
+    await ctx.sleep(timedelta(milliseconds=150))
+    return number
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_told"),
+    [
+        ("UPDATE entries SET payload = x'ff00ff' WHERE type NOT IN (1024, 1025)", True),
+        ("UPDATE entries SET payload = x'ff' WHERE type = 1024", True),
+        ("UPDATE invocations SET details = '{'", False),
+        ("UPDATE invocations SET details = '[]'", False),
+        ("UPDATE results SET failure = 'x', value = NULL", False),
+    ],
+)
+def test_a_damaged_invocation_holds_up_no_other(tmp_path: Path, damage: str, is_told: bool) -> None:
+    """An engine that finds it goes on with all others, timers too; operators see why that one does not."""
+    file = tmp_path / "engine.db"
+
+    async def begin() -> None:
+        async with Engine(f"sqlite:///{file}", [worker]) as engine:
+            await engine.client().send(work, 1)
+            await asyncio.sleep(0.05)
+
+    async def go_on() -> None:
+        async with Engine(f"sqlite:///{file}", [worker]) as engine:
+            async with asyncio.timeout(10):
+                assert await engine.client().call(work, 2) == 2
+            for target in ("/deployments", "/services", "/services/Worker"):
+                assert (await request(engine.admin_app, "GET", target)).status == 200
+
+    asyncio.run(begin())
+    change(file, damage)
+    asyncio.run(go_on())
+    told = [row.get("last_failure", "") for row in rows_of(file, "sys_invocation")]
+    assert any("cannot be decoded" in text for text in told) == is_told
+
+
+@pytest.mark.parametrize("table", ["deployments", "services"])
+@pytest.mark.parametrize("record", ["{", "[]", "{}", "null"])
+def test_a_damaged_registration_is_an_error_that_says_so(file: Path, table: str, record: str) -> None:
+    """An engine does not start without knowing its services."""
+    change(file, f"UPDATE {table} SET record = '{record}'")
+    with pytest.raises(StoreCorruptError, match="is damaged"), Engine(f"sqlite:///{file}", SERVICES):
+        pass
+
+
+def change(file: Path, sql: str) -> None:
+    """Damage a file that nobody uses."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(sql)
+        connection.commit()

@@ -235,12 +235,20 @@ def _text_of_details(invocation: Invocation) -> str:
 
 
 def _details_of(text: str) -> tuple[bytes | None, bytes | None, AttemptFailure | None]:
+    """Read what is known besides the columns.
+
+    Where it is damaged nothing is known: then the next attempt begins at once, whatever it waited for, and suspends
+    again. An error would hold up the work of others that is read together with it.
+    """
     if not text:
         return None, None, None
-    details = json.loads(text)
-    suspended_on, awaiting_on, failure = (details.get(name) for name in ("suspended_on", "awaiting_on", "failure"))
-    return (
-        None if suspended_on is None else bytes.fromhex(suspended_on),
-        None if awaiting_on is None else bytes.fromhex(awaiting_on),
-        None if failure is None else AttemptFailure(**failure),
-    )
+    try:
+        details = json.loads(text)
+        suspended_on, awaiting_on, failure = (details.get(name) for name in ("suspended_on", "awaiting_on", "failure"))
+        return (
+            None if suspended_on is None else bytes.fromhex(suspended_on),
+            None if awaiting_on is None else bytes.fromhex(awaiting_on),
+            None if failure is None else AttemptFailure(**failure),
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None, None, AttemptFailure(500, "What was stored of the last attempt is damaged.")
