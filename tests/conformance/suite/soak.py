@@ -25,7 +25,6 @@ __all__ = ["Soak", "SoakReport"]
 _RETRYABLE: Final = (OSError, http.client.HTTPException, InvocationFailedError)
 SUBMITTERS: Final = 4
 POLL_SECONDS: Final = 0.25
-KILL_SPREAD: Final = (0.5, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class Soak:
         service_kill_seconds: The time between two kills of the service, on average.
         server_kill_seconds: The time between two kills of the server, on average.
         patience_seconds: How long the difference to the prediction may stay the same before the run fails.
+        kill_spread: Least and most of such a time, as a share of it.
         before_kill: Called before each kill of the server, while it runs.
 
     Attributes:
@@ -69,6 +69,7 @@ class Soak:
         service_kill_seconds: float,
         server_kill_seconds: float,
         patience_seconds: float,
+        kill_spread: tuple[float, float] = (1.0, 1.0),
         before_kill: Callable[[], None] = lambda: None,
     ) -> None:
         """Generate the programs; submits nothing."""
@@ -86,6 +87,7 @@ class Soak:
         self.service_kill_seconds = service_kill_seconds
         self.server_kill_seconds = server_kill_seconds
         self.patience_seconds = patience_seconds
+        self.kill_spread = kill_spread
         self.service_kills = 0
         self.server_kills = 0
         self.acknowledged: dict[int, str] = {}
@@ -141,7 +143,7 @@ class Soak:
 
     def _kill_services(self) -> None:
         rng = random.Random(len(self.programs))
-        while not self._calm.wait(self.service_kill_seconds * rng.uniform(*KILL_SPREAD)):
+        while not self._calm.wait(self.service_kill_seconds * rng.uniform(*self.kill_spread)):
             self.pair.service.kill()
             self.deaths.append(time.monotonic())
             self.pair.service.start()
@@ -149,7 +151,7 @@ class Soak:
 
     def _kill_servers(self) -> None:
         rng = random.Random(-len(self.programs))
-        while not self._calm.wait(self.server_kill_seconds * rng.uniform(*KILL_SPREAD)):
+        while not self._calm.wait(self.server_kill_seconds * rng.uniform(*self.kill_spread)):
             self._before_kill()
             self.pair.server.kill()
             self.deaths.append(time.monotonic())

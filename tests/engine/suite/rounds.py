@@ -39,6 +39,7 @@ PROGRAMS_A_SECOND: Final = 28
 NEVER_SECONDS: Final = 1e6
 _OBJECTS: Final = 20
 _IMAGES: Final = 3
+_KILL_SPREAD: Final = (0.5, 1.5)
 _PATIENCE_SECONDS: Final = 30.0
 # With the default retries the work stands still for longer than the service needs to start again.
 _QUICK_RETRIES: Final = {
@@ -82,6 +83,7 @@ class _Round:
             service_kill_seconds=kill_seconds[0],
             server_kill_seconds=kill_seconds[1],
             patience_seconds=_PATIENCE_SECONDS,
+            kill_spread=_KILL_SPREAD,
             before_kill=self._look,
         )
 
