@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
+# Processes that the tests run in: most of their time they wait, for servers and timers.
+WORKERS ?= 2
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
@@ -58,7 +60,8 @@ layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
-	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q
+	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) $(SERVER) ## the speed and memory claims, measured beside restate-sdk, DBOS and restate-server
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

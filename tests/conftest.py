@@ -21,3 +21,19 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 def anyio_backend() -> str:
     """Run `async def` tests on asyncio, which is what the handlers run on."""
     return "asyncio"
+
+
+# Folders whose tests take their time from the clock: real servers, timers, processes that die.
+_WITH_SERVERS = ("acceptance", "conformance", "engine", "fastapi", "flask", "web", "testing", "bench", "docs", "cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, and with those that only compute beside it; servers come last, beside each other."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1] if item.nodeid.startswith("tests/") else ""
+        if "engine/conformance/test_soak.py" in item.nodeid:
+            return 0
+        return 2 if folder in _WITH_SERVERS else 1
+
+    items.sort(key=place)
