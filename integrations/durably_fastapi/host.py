@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from fastapi import FastAPI
@@ -34,4 +35,9 @@ class Host(Protocol):
     @property
     def app(self) -> FastAPI | None:
         """The application; None until `init_app`."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the application is served on; None while nobody knows."""
         ...
