@@ -244,11 +244,12 @@ def result_request(invocation: InvocationRef, verb: str) -> IngressRequest:
         case WorkflowRun(workflow, key):
             return workflow_request(workflow, key, verb)
         case IdempotentRequest(service, handler, idempotency_key, key):
-            segments = [_segment("service", service)]
-            if key is not None:
-                segments.append(_segment("key", key))
-            segments += [_segment("handler", handler), _segment("idempotency key", idempotency_key), verb]
-            return IngressRequest("GET", "/".join(["/restate/invocation", *segments]))
+            # In a path the server would take an idempotency key with its percent-encoding.
+            named = {"service": service, "handler": handler, "idempotencyKey": idempotency_key}
+            target = {"target": "idempotentInvocation", **named, **({} if key is None else {"key": key})}
+            return IngressRequest(
+                "POST", f"/restate/{verb}", {"content-type": "application/json"}, json.dumps(target).encode()
+            )
         case _:
             return invocation_request(invocation, verb)
 

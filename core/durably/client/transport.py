@@ -61,7 +61,9 @@ def read_limit(usual: Any, timeout: timedelta | None) -> Any:
     """Give httpx's timeout for a request that waits no longer than `timeout` for its answer."""
     if timeout is None:
         return usual
-    return httpx_module().Timeout(usual, read=timeout.total_seconds())
+    return httpx_module().Timeout(
+        connect=usual.connect, read=timeout.total_seconds(), write=usual.write, pool=usual.pool
+    )
 
 
 @contextmanager

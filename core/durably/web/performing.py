@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from durably.authoring.signatures import HandlerKind
@@ -194,15 +195,11 @@ def polling(
         prefer: The request's header: `wait=N` waits up to N seconds for the result.
     """
     wish = read_preference(prefer)
-    answer: InvocationAnswer | None
     try:
-        if wish.wait:
-            try:
+        answer: InvocationAnswer | None = yield Look(target.invocation)  # tells unknown ones apart; waiting does not
+        if answer is None and wish.wait:
+            with suppress(TimeoutError):
                 answer = yield Wait(target.invocation, wish.wait)
-            except TimeoutError:
-                answer = None
-        else:
-            answer = yield Look(target.invocation)
     except HttpError as error:
         if error.status_code == _NOT_FOUND and error.invocation_id is None:
             return not_found()

@@ -6,8 +6,8 @@ caller's identity goes into it; and no caller can choose a key that is made here
 | the caller | the key | the runtime sees |
 |---|---|---|
 | is not told apart | printable ASCII, at most 200 characters | the same |
-| is not told apart | another, or one that begins with `durably:` | `durably:key:` and a digest |
-| is told apart | any | `durably:own:` and a digest of identity and key |
+| is not told apart | another, or one that begins with `durably-` | `durably-key_` and a digest |
+| is told apart | any | `durably-own_` and a digest of identity and key |
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def scoped_key(key: str, identity: bytes | None) -> str:
     """
     encoded = key.encode(errors="surrogatepass")
     if identity is not None:
-        return f"durably:own:{_digest(len(identity).to_bytes(8, 'big') + identity + encoded)}"
-    if _PLAIN.fullmatch(key) and not key.lower().startswith("durably:"):
+        return f"durably-own_{_digest(len(identity).to_bytes(8, 'big') + identity + encoded)}"
+    if _PLAIN.fullmatch(key) and not key.lower().startswith("durably-"):
         return key
-    return f"durably:key:{_digest(encoded)}"
+    return f"durably-key_{_digest(encoded)}"
 
 
 def generated_key() -> str:

@@ -23,7 +23,7 @@ from durably.client.interfaces import IdempotentRequest, InvocationRef
 
 __all__ = ["GENERATED_KEY", "ResultTokens", "Target"]
 
-GENERATED_KEY: Final = "durably:run_"
+GENERATED_KEY: Final = "durably-run_"
 """How idempotency keys begin that are made here; no key of a caller does."""
 
 _NONCE: Final = r"[A-Za-z0-9_-]{32}"
