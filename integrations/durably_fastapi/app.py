@@ -77,7 +77,7 @@ def _makes(
     """Give a method the arguments of `kind`: it makes one, and the decorated function takes care of it."""
 
     def decorate(take: Callable[[Durably, ServiceT], None]) -> Callable[Concatenate[Durably, P], ServiceT]:
-        def make(self: Durably, *args: P.args, **kwargs: P.kwargs) -> ServiceT:
+        def make(self: Durably, /, *args: P.args, **kwargs: P.kwargs) -> ServiceT:
             made = kind(*args, **kwargs)
             take(self, made)
             return made
@@ -330,7 +330,7 @@ class Durably:
         return self._runtime.link.sync_client()
 
     @asynccontextmanager
-    async def lifespan(self, app: object = None) -> AsyncGenerator[None, None]:
+    async def lifespan(self, app: Any = None) -> AsyncGenerator[None, None]:
         """Run the runtime; for the outermost application when this one is mounted below it.
 
         `FastAPI(lifespan=durably.lifespan)`, or `async with durably.lifespan():` within a lifespan.
@@ -346,6 +346,11 @@ class Durably:
     def link(self) -> Link:
         """The way to the runtime; its engine, if that is embedded."""
         return self._runtime.link
+
+    @property
+    def services(self) -> Mapping[str, AnyService]:
+        """What is served, by name: services that were bound, and those that endpoints and tasks have made."""
+        return self._runtime.endpoint.services
 
     @property
     def settings(self) -> Settings:

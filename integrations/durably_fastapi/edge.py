@@ -87,7 +87,8 @@ def edge_signature(carried: Mapping[str, Named], result: Any) -> Signature:
         Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, (annotation, default) in ours.items()
     )
-    return Signature(parameters, return_annotation=result)
+    # FastAPI takes the class of None for a model, and None for no result.
+    return Signature(parameters, return_annotation=None if result is type(None) else result)
 
 
 def make_edge(
@@ -120,6 +121,7 @@ def make_edge(
             idempotency_key=idempotency_key,
             identity=call.identity(values),
             prefer=prefer,
+            root_path=request.scope.get("root_path", ""),
             headers={name: request.headers[name] for name in _HANDED_ON if name in request.headers},
         )
         await close_dependencies(request)

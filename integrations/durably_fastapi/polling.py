@@ -21,7 +21,7 @@ def add_polling_route(app: FastAPI, runtime: Runtime) -> None:
     """Add `GET {prefix}/results/{token}`, before all other routes, because one of those may match every path."""
 
     async def result(token: str, request: Request) -> Response:
-        outcome = await poll(runtime.link, token, request.headers.get("prefer"))
+        outcome = await poll(runtime.link, token, request.headers.get("prefer"), request.scope.get("root_path", ""))
         handler = outcome.handler
         return await answer(None if handler is None else find_endpoint(handler), outcome, request)
 

@@ -56,7 +56,6 @@ class Runtime:
         self.app: FastAPI | None = None
         self._make_link = make_link
         self._link = make_link()
-        self._was_used = False
         self._state = _State.IDLE
         self._loop: asyncio.AbstractEventLoop | None = None
         self._late_lock = threading.Lock()
@@ -66,6 +65,11 @@ class Runtime:
     def link(self) -> Link:
         """The way to the runtime, of this life or of the last one."""
         return self._link
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the application is served on; None while nobody knows."""
+        return self._loop if self._state is _State.RUNNING else None
 
     @property
     def needs_start(self) -> bool:
@@ -119,7 +123,6 @@ class Runtime:
         )
 
     def _fresh_link(self) -> Link:
-        if self._was_used:
+        if self._link.is_started:  # of a life that nobody ended
             self._link = self._make_link()
-        self._was_used = True
         return self._link

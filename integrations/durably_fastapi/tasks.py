@@ -141,11 +141,9 @@ def make_task(
     for each in declared:
         _check(each)
     values = [each for each in declared if each.role is Role.REQUEST]
-    payload = create_model(  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
-        _camel(function.__name__),
-        __config__=_NO_EXTRAS,
-        __module__=function.__module__,
-        **{each.name: _field(each) for each in values},  # type: ignore[call-overload]
+    fields: dict[str, Any] = {each.name: _field(each) for each in values}
+    payload: type[BaseModel] = create_model(
+        _camel(function.__name__), __config__=_NO_EXTRAS, __module__=function.__module__, **fields
     )
     owner = _service(host, service or f"{function.__module__.rpartition('.')[2].strip('_')}_tasks")
     handler_name = name or function.__name__
