@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from shop.database import create_tables
 from shop.errors import ShopError, answer
-from shop.routers import accounts, catalogue, orders
+from shop.routers import accounts, carts, catalogue, orders, refunds
+from shop.runtime import durably
 from shop.settings import get_settings
 
 __all__ = ["app"]
@@ -24,5 +25,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="Checkout", lifespan=lifespan)
 app.add_exception_handler(ShopError, answer)
-for each in (accounts, catalogue, orders):
+for each in (accounts, catalogue, carts, orders, refunds):
     app.include_router(each.router)
+durably.init_app(app)

@@ -1,4 +1,8 @@
-"""The connection to the shop's database, and the session that routes and steps get."""
+"""The connection to the shop's database, and the session that routes and steps get.
+
+A durable handler may run for weeks. It gets `StepDatabase`: a session that is opened when a step begins and closed when
+it ends, so that no connection is held while the handler waits.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,11 @@ from fastapi import Depends
 from sqlalchemy import Engine, create_engine, event, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from durably_fastapi import Step
 from shop.models import Model, Product
 from shop.settings import CurrentSettings
 
-__all__ = ["Database", "create_tables", "get_db", "sessions"]
+__all__ = ["Database", "StepDatabase", "create_tables", "get_db", "sessions"]
 
 _CATALOGUE = Path(__file__).with_name("catalogue.csv")
 
@@ -60,3 +65,4 @@ def get_db(settings: CurrentSettings) -> Iterator[Session]:
 
 
 Database = Annotated[Session, Depends(get_db)]
+StepDatabase = Annotated[Session, Depends(get_db), Step]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Account", "Model", "Order", "Product", "StockMove"]
+__all__ = ["Account", "Model", "Order", "Product", "RefundWish", "StockMove"]
 
 
 class Model(DeclarativeBase):
@@ -61,3 +61,14 @@ class StockMove(Model):
     order_number: Mapped[str] = mapped_column(ForeignKey("orders.number"))
     kind: Mapped[str]
     change: Mapped[int]
+
+
+class RefundWish(Model):
+    """Somebody wants their money back. `decision` is empty until the staff has one."""
+
+    __tablename__ = "refund_wishes"
+
+    order_number: Mapped[str] = mapped_column(ForeignKey("orders.number"), primary_key=True)
+    reason: Mapped[str]
+    awakeable: Mapped[str]
+    decision: Mapped[str] = mapped_column(default="")

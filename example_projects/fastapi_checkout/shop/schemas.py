@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-__all__ = ["Buyer", "NewAccount", "NewOrder", "OrderRow", "ProductRow", "Receipt", "Token"]
+__all__ = [
+    "Buyer",
+    "Cart",
+    "CartLine",
+    "Decision",
+    "NewAccount",
+    "NewOrder",
+    "OrderRow",
+    "Payment",
+    "ProductRow",
+    "Receipt",
+    "RefundReason",
+    "RefundRow",
+    "Refunded",
+    "ReviewRequest",
+    "Token",
+]
 
 
 class NewAccount(BaseModel):
@@ -64,3 +80,58 @@ class OrderRow(BaseModel):
     quantity: int
     cents: int
     status: str
+
+
+class CartLine(BaseModel):
+    """Something to put into a cart."""
+
+    sku: str
+    quantity: int = Field(ge=1, le=20)
+
+
+class Cart(BaseModel):
+    """What is in a cart, and whose it is."""
+
+    owner_id: int
+    lines: dict[str, int] = {}
+
+
+class Payment(BaseModel):
+    """How a cart is paid for."""
+
+    card: str = Field(pattern=r"^\d{4}-\d{4}$")
+
+
+class RefundReason(BaseModel):
+    """Why somebody wants their money back."""
+
+    reason: str = Field(min_length=1, max_length=200)
+
+
+class RefundRow(BaseModel):
+    """A wish for a refund as the staff sees it."""
+
+    order_number: str
+    reason: str
+    decision: str
+
+
+class Decision(BaseModel):
+    """What the staff makes of it."""
+
+    approved: bool
+
+
+class Refunded(BaseModel):
+    """How a refund ended well."""
+
+    number: str
+    cents: int
+    payment: str
+
+
+class ReviewRequest(BaseModel):
+    """Whom to ask for a review of what."""
+
+    number: str
+    email: str

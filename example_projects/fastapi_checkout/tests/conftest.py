@@ -12,8 +12,11 @@ from fastapi.testclient import TestClient
 from durably.testing.ports import free_port
 from outside.effects import EffectsLog
 from outside.running import Outside, run_outside
-from shop.app import app
 from shop.settings import Settings, get_settings
+
+with pytest.MonkeyPatch.context() as environment:
+    environment.setenv("DURABLY_URL", "memory://")  # read when the app is imported
+    from shop.app import app
 
 
 @pytest.fixture

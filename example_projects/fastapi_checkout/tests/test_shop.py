@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from fastapi.testclient import TestClient
@@ -21,6 +22,9 @@ def test_signing_up_sends_one_welcome(client: TestClient, world: Outside, sign_i
     sign_in("ada")
     again = client.post("/accounts", json={"name": "ada", "email": "x@y.example", "password": "12345678"})
     assert again.status_code == 409
+    deadline = time.monotonic() + 10
+    while not world.effects("mail") and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert [effect.about for effect in world.effects("mail")] == ["ada@home.example: Welcome"]
 
 
@@ -39,7 +43,7 @@ def test_an_order_is_paid_and_mailed(client: TestClient, ada: dict[str, str], wo
     assert answer.json()["cents"] == 2900
     assert shelf(client, "mug") == before - 2
     assert [effect.cents for effect in world.effects("payment")] == [2900]
-    assert world.effects("mail")[-1].about == "ada@home.example: Your order"
+    assert "ada@home.example: Your order" in [effect.about for effect in world.effects("mail")]
     assert [row["status"] for row in client.get("/orders", headers=ada).json()] == ["shipped"]
 
 

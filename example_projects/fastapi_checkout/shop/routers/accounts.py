@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.security import OAuth2PasswordRequestForm
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from durably_fastapi import DurableBackgroundTasks
 from shop.database import Database
 from shop.models import Account
 from shop.post import CurrentPost
+from shop.runtime import durably
 from shop.schemas import Buyer, NewAccount, Token
 from shop.security import CurrentBuyer, hash_password, is_password, token_for
 from shop.settings import CurrentSettings
@@ -22,17 +24,22 @@ router = APIRouter(tags=["accounts"])
 
 
 @router.post("/accounts", status_code=201)
-def sign_up(account: NewAccount, db: Database, tasks: BackgroundTasks, post: CurrentPost) -> Buyer:
-    """Open an account, and send a welcome."""
+def sign_up(account: NewAccount, db: Database, tasks: DurableBackgroundTasks) -> Buyer:
+    """Open an account, and send a welcome after the answer."""
     row = Account(name=account.name, email=account.email, password_hash=hash_password(account.password))
     db.add(row)
     try:
         db.commit()
     except IntegrityError as taken:
         raise HTTPException(409, f"{account.name} is taken") from taken
-    text = f"Welcome, {account.name}."
-    tasks.add_task(post.send, to=account.email, subject="Welcome", text=text, reference=f"welcome-{row.id}")
+    tasks.add_task(send_welcome, row.name, row.email)
     return Buyer(id=row.id, name=row.name, email=row.email)
+
+
+@durably.task
+def send_welcome(name: str, email: str, post: CurrentPost) -> None:
+    """Send the first mail of an account. Once the sign-up is answered, it is sent whatever happens to the process."""
+    post.send(to=email, subject="Welcome", text=f"Welcome, {name}.", reference=f"welcome-{name}")
 
 
 @router.post("/token")
