@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
-from durably.web.link import Link
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
@@ -27,6 +26,7 @@ from durably import Service, VirtualObject, Workflow
 from durably.authoring.failures import FailureMap
 from durably.endpoint import Endpoint
 from durably.errors import UsageError
+from durably.web.link import Link
 from durably.web.settings import Settings, read_settings
 from durably_fastapi.binder import remember_host
 from durably_fastapi.dispatch import Dispatch

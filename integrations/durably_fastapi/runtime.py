@@ -21,10 +21,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from durably.web.link import Link
 from fastapi import FastAPI
 
 from durably.endpoint import Endpoint
+from durably.web.link import Link
 from durably.web.settings import Settings
 
 __all__ = ["Runtime"]
