@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import tempfile
+import io
 import types
 import typing
 from collections.abc import Iterator
@@ -90,6 +90,12 @@ def _measure(file: UploadFile) -> int:
     return size
 
 
+class _InMemory(io.BytesIO):
+    """A file that can be read without a thread; `UploadFile` asks for this attribute of temporary files."""
+
+    _rolled = False
+
+
 def _write_file(file: UploadFile) -> dict[str, Any]:
     position = file.file.tell()
     file.file.seek(0)
@@ -112,11 +118,8 @@ def _read_file(value: Any) -> UploadFile:
     if not (name is None or isinstance(name, str)) or not isinstance(headers, dict):
         raise ValueError("a file's name is a text, and its headers are an object")
     content = _decode(data)
-    file = tempfile.SpooledTemporaryFile(max_size=0)  # noqa: SIM115 - kept in memory, and as long as the file is
-    file.write(content)
-    file.seek(0)
     texts = {str(key): str(text) for key, text in cast("dict[Any, Any]", headers).items()}
-    return FastapiUploadFile(file=cast("Any", file), size=len(content), filename=name, headers=Headers(texts))
+    return FastapiUploadFile(file=_InMemory(content), size=len(content), filename=name, headers=Headers(texts))
 
 
 def _write_bytes(value: bytes) -> str:

@@ -16,7 +16,18 @@ from typing import Annotated, Any, Final, cast
 
 import pydantic
 from fastapi import params
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    WrapSerializer,
+    create_model,
+)
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, PydanticUndefined, to_json
@@ -36,7 +47,7 @@ _HAS_NAMES: Final = tuple(int(each) for each in pydantic.VERSION.split(".")[:2])
 _READ: Final[dict[str, Any]] = {"by_alias": True, "by_name": True} if _HAS_NAMES else {}
 # Names, because a field may be read by one alias and written by another.
 _WRITE: Final[dict[str, Any]] = {"by_alias": not _HAS_NAMES, "round_trip": True}
-_CONFIG: Final = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
+_CONFIG: Final = ConfigDict(ser_json_inf_nan="strings")
 
 _Path = list[str | int]
 
@@ -135,7 +146,7 @@ def make_payload(title: str, carried: Mapping[str, Named]) -> PayloadSerde:
     told = "Fields that were left to their defaults, as paths. Leave it out to have all fields count as given."
     definitions["unset"] = (list[list[str | int]] | None, Field(default=None, alias=_UNSET, description=told))
     names_of["unset"] = _UNSET
-    model: type[BaseModel] = create_model(title, __config__=_CONFIG, **definitions)
+    model: type[BaseModel] = create_model(title, __config__={**_CONFIG, "extra": "forbid"}, **definitions)
     return PayloadSerde(model, tuple(fields), names_of)
 
 
@@ -152,6 +163,9 @@ def _definition(named: Named) -> tuple[Any, FieldInfo]:
         if not isinstance(each, (FieldInfo, params.Depends, EdgeMark, PerAttemptMark, StepMark))
     ]
     extra: dict[str, Any] = {"alias": named.name}
+    if not any(isinstance(each, (PlainSerializer, WrapSerializer)) for each in checks):
+        # They have run at the edge, and to run twice need not give the same.
+        checks = [each for each in checks if not isinstance(each, (AfterValidator, BeforeValidator))]
     default: Any = declared.parameter.default
     if given is not None:
         checks.extend(given.metadata)
@@ -199,12 +213,21 @@ def _adapter(annotation: Any, named: Named) -> TypeAdapter[Any]:
             f"{named.declared} does not survive the way to the attempts as JSON: {lost}.", hint=hint
         )
     try:
-        return TypeAdapter(Annotated[annotation, Field()])
+        return _type_adapter(annotation)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
         reason = str(error).partition("\n")[0]
         raise RegistrationError(
             f"{named.declared} cannot be carried to the attempts as JSON: {reason}", hint=hint
         ) from error
+
+
+def _type_adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=_CONFIG)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(annotation)  # it brings its own
 
 
 def _refuse_objects(value: Any, name: str) -> None:

@@ -169,7 +169,8 @@ def _wanted_by(info: StepInfo) -> tuple[Argument, ...]:
     action = info.action
     if type(action) is FunctionType:  # nearly always, and then nearly always all is given
         code = action.__code__
-        if len(info.arguments) >= code.co_argcount and not code.co_kwonlyargcount:
+        named = code.co_varnames[len(info.arguments) : code.co_argcount + code.co_kwonlyargcount]
+        if len(info.arguments) <= code.co_argcount and all(name in info.keywords for name in named):
             return ()
     try:
         parameters = list(inspect.signature(action).parameters.values())
