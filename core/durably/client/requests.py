@@ -50,6 +50,7 @@ OUTPUT_NOT_READY: Final = 470
 _FIRST_ERROR_STATUS: Final = 400
 _ACCEPTED: Final = 200
 _INVOCATION_ID: Final = "x-restate-id"
+_ERROR_SOURCE: Final = "x-restate-error-source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,16 +268,18 @@ def awakeable_request(awakeable_id: str, verb: str, body: bytes, content_type: s
 def raise_for_status(status: int, reason: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
     """Raise what an error status means; do nothing for others. `headers` are found by names in lower case.
 
+    A handler may fail with any number; the server's header tells such an answer from a result.
+
     Raises:
-        HttpError: The status is an error.
+        HttpError: It is an error.
     """
-    if status < _FIRST_ERROR_STATUS:
+    told = headers or {}
+    if status < _FIRST_ERROR_STATUS and _ERROR_SOURCE not in told:
         return
     text = body.decode(errors="replace")
     answer = _json_object(body)
     message, metadata = answer.get("message"), answer.get("metadata")
-    told = headers or {}
-    source = told.get("x-restate-error-source") or answer.get("source")
+    source = told.get(_ERROR_SOURCE) or answer.get("source")
     raise HttpError(
         status,
         message if isinstance(message, str) and message else reason or "no reason given",

@@ -26,7 +26,7 @@ from durably.client.interfaces import (
 )
 from durably.client.requests import CallTarget
 from durably.client.verbs import ScopedClient, Verbs
-from durably.engine.actions import Accepted, Failed, NotReady, Outcome, Success
+from durably.engine.actions import Accepted, Failed, FailureSource, NotReady, Outcome, Success
 from durably.engine.events import (
     Attach,
     Cancel,
@@ -52,6 +52,7 @@ OutputT = TypeVar("OutputT")
 GivenHeaders = Mapping[str, str] | None
 
 _ACCEPTED = 202
+_NOT_FOUND = 404
 _LOWEST_STATUS = 100
 _HIGHEST_STATUS = 999
 
@@ -245,6 +246,9 @@ class EngineClient(Verbs):
             HttpError: It failed for good, or is not known (404).
         """
         outcome = await self._engine.submit(GetOutput(_selector(invocation), 0))
+        if isinstance(outcome, Failed) and outcome.code == _NOT_FOUND and outcome.expires_at is None:
+            # A stored failure has a time at which it expires.
+            raise HttpError(_NOT_FOUND, "invocation not found", source=FailureSource.INGRESS.value)
         return None if isinstance(outcome, NotReady) else await self._answer(outcome)
 
     async def _answer(self, outcome: Outcome) -> InvocationAnswer:

@@ -68,15 +68,17 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         raise ConfigurationError(f"{path} {reason}.", hint=_HINT) from error
-    with os.fdopen(opened, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(opened)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"{path} is no regular file.", hint=_HINT)
         if status.st_uid != os.geteuid():
             raise ConfigurationError(f"{path} belongs to another user.", hint=_HINT)
         if status.st_mode & 0o077:
             raise ConfigurationError(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")
-        secret = file.read(_MAX_CHARS).strip()
+        secret = os.read(opened, _MAX_CHARS).strip()
+    finally:
+        os.close(opened)
     if len(secret) < _MIN_CHARS:
         raise ConfigurationError(f"{path} holds no secret.", hint=_HINT)
     return secret
