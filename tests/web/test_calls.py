@@ -69,11 +69,15 @@ def test_headers_reach_the_handler_but_no_credentials(site: Site) -> None:
         "content-type": "text/plain",
         "X-Restate-Limit-Key": "x",
         "idempotency-key": "z",
+        "x-latin": "ü",
+        "x-split": "a\r\nb: c",
     }
     headers = body(site.call(PLACE, headers=given))["headers"]
     assert (headers["traceparent"], headers["x-shop"]) == ("00-1", "b")
     assert headers["content-type"] == "application/json"
-    assert not {"authorization", "cookie", "x-restate-limit-key", "idempotency-key"} & set(headers)
+    assert not {"authorization", "cookie", "x-restate-limit-key", "idempotency-key", "x-latin", "x-split", "b"} & set(
+        headers
+    )
 
 
 @pytest.mark.parametrize(("code", "answered"), [(402, 402), (404, 404), (409, 409), (599, 599), (500, 500), (200, 500)])
@@ -114,13 +118,22 @@ def test_callers_with_one_idempotency_key_do_not_meet(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [{"idempotency_key": ""}, {"idempotency_key": "  "}, {"key": ""}, {"key": "\ud800"}], ids=repr
+    "how",
+    [{"idempotency_key": ""}, {"idempotency_key": "  "}, {"key": ""}, {"key": "\ud800"}, {"key": "k" * 4097}],
+    ids=range(5),
 )
 def test_what_cannot_be_called_is_refused(site: Site, how: dict[str, Any]) -> None:
     """It is the caller's mistake, and is told so."""
     outcome = site.call(ADD, **{"key": "k", **how})
     assert isinstance(outcome, Failed)
     assert (outcome.status, outcome.is_of_handler) == (400, False)
+
+
+def test_a_call_that_is_too_large_is_refused(site: Site) -> None:
+    """No attempt could ever read it: 413, instead of an invocation that is tried for ever."""
+    outcome = site.call(PLACE, b'"' + b"x" * (33 << 20) + b'"')
+    assert isinstance(outcome, Failed)
+    assert (outcome.status, outcome.is_of_handler) == (413, False)
 
 
 def test_objects_are_called_by_key(site: Site) -> None:

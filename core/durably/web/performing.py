@@ -54,6 +54,7 @@ _NEVER_FORWARDED: Final = frozenset(
     }
 )
 _NEVER_FORWARDED_PREFIX: Final = "x-restate-"
+_MAX_KEY_BYTES: Final = 4096
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _REFUSALS_OF_CALLERS: Final = frozenset({400, 413, 415, 429})
@@ -110,21 +111,18 @@ def _refusal_of(call: EndpointCall) -> Failed | None:
     handler = call.handler
     if call.key == "":
         return Failed(400, "The key is empty.")
-    if call.key is not None and not _is_unicode(call.key):
-        return Failed(400, "The key is not valid Unicode.")
+    if call.key is not None:
+        try:
+            size = len(call.key.encode())
+        except UnicodeEncodeError:
+            return Failed(400, "The key is not valid Unicode.")
+        if size > _MAX_KEY_BYTES:
+            return Failed(400, f"The key is longer than {_MAX_KEY_BYTES} bytes.")
     if call.idempotency_key is not None and not call.idempotency_key.strip():
         return Failed(400, "The Idempotency-Key is empty.")
     if call.key is None and handler.is_keyed and handler.kind is not HandlerKind.WORKFLOW:
         raise UsageError(f"{handler.service_name} is keyed, and the call of {handler.name} has no key.")
     return None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _names(call: EndpointCall) -> tuple[str | None, str | None]:
@@ -214,11 +212,17 @@ def polling(
 
 
 def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
-    """Give the headers that the handler may see: no credentials, nothing of the connection, nothing of ours."""
+    """Give the headers that the handler may see: no credentials, nothing of the connection, nothing of ours.
+
+    What is not printable ASCII stays behind: it has no agreed meaning, and not every client can send it.
+    """
     return {
         name: value
         for name, value in headers.items()
-        if name.lower() not in _NEVER_FORWARDED and not name.lower().startswith(_NEVER_FORWARDED_PREFIX)
+        if name.lower() not in _NEVER_FORWARDED
+        and not name.lower().startswith(_NEVER_FORWARDED_PREFIX)
+        and value.isascii()
+        and value.isprintable()
     }
 
 
