@@ -215,7 +215,8 @@ class Link:
             self._registrar = Registrar(self.settings, self.endpoint)
 
     def _new_facts(self) -> RuntimeFacts:
-        return RuntimeFacts(self.settings.prefix, ResultTokens(self._secret()))
+        limit = self.endpoint.machine_options.max_message_bytes
+        return RuntimeFacts(self.settings.prefix, ResultTokens(self._secret()), limit)
 
     def _secret(self) -> bytes | None:
         if self.settings.secret_key is not None:

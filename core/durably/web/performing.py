@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from durably.authoring.signatures import HandlerKind
 from durably.client.interfaces import HttpError, InvocationAnswer, RestateClientSendHandle, WorkflowRun
 from durably.errors import ClientError, EngineStoppedError, StoreError, UsageError
+from durably.protocol.framing import DEFAULT_MAX_MESSAGE_BYTES
 from durably.web.operations import Invoke, Look, Operation, Send, Wait
 from durably.web.outcomes import INVOCATION_HEADER, Accepted, Done, Failed, Outcome, failed, not_found, unavailable
 from durably.web.preferences import Preference, read_preference
@@ -54,6 +55,7 @@ _NEVER_FORWARDED: Final = frozenset(
     }
 )
 _NEVER_FORWARDED_PREFIX: Final = "x-restate-"
+_HEADROOM_BYTES: Final = 128 * 1024  # for headers
 _MAX_KEY_BYTES: Final = 4096
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -69,14 +71,16 @@ class RuntimeFacts:
     Attributes:
         prefix: Of the routes that durably adds.
         tokens: Of results.
+        max_payload_bytes: Of a call; what is larger fits in no message to a handler.
     """
 
-    __slots__ = ("_has_warned", "prefix", "tokens")
+    __slots__ = ("_has_warned", "max_payload_bytes", "prefix", "tokens")
 
-    def __init__(self, prefix: str, tokens: ResultTokens) -> None:
-        """Keep them."""
+    def __init__(self, prefix: str, tokens: ResultTokens, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
+        """Keep them; `max_message_bytes` is what handlers read at most."""
         self.prefix = prefix
         self.tokens = tokens
+        self.max_payload_bytes = max_message_bytes - _HEADROOM_BYTES
         self._has_warned = False
 
     def location(self, root_path: str, token: str | None) -> str | None:
@@ -93,7 +97,7 @@ def performing(facts: RuntimeFacts, call: EndpointCall) -> Generator[Operation, 
     """Follow the rules of a call."""
     handler = call.handler
     wish = read_preference(call.prefer)
-    refused = _refusal_of(call)
+    refused = _refusal_of(facts, call)
     if refused is not None:
         return refused
     try:
@@ -107,8 +111,10 @@ def performing(facts: RuntimeFacts, call: EndpointCall) -> Generator[Operation, 
         return unavailable()
 
 
-def _refusal_of(call: EndpointCall) -> Failed | None:
+def _refusal_of(facts: RuntimeFacts, call: EndpointCall) -> Failed | None:
     handler = call.handler
+    if len(call.payload) > facts.max_payload_bytes:  # a server might hang up before it has read and answered it
+        return Failed(413, "The request is too large.")
     if call.key == "":
         return Failed(400, "The key is empty.")
     if call.key is not None:
