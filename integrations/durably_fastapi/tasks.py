@@ -21,7 +21,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Annotated, Any, Final, ParamSpec
+from typing import Annotated, Any, Final
 
 from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -36,7 +36,6 @@ from durably_fastapi.host import Host
 
 __all__ = ["DurableBackgroundTasks", "Task", "TaskList", "make_task", "open_task_list"]
 
-P = ParamSpec("P")
 
 _ATTRIBUTE: Final = "__durably_task__"
 _NO_EXTRAS: Final = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
@@ -80,8 +79,10 @@ class TaskList:
         self._tasks: list[tuple[Task, bytes]] = []
         self._is_closed = False
 
-    def add_task(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+    def add_task(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Run `func` in the background once the answer is decided, whatever happens to this process.
+
+        Its dependencies and its context are left out here, which no type can say.
 
         Raises:
             UsageError: `func` was not registered with `@durably.task`, the arguments do not fit it, or the answer has
