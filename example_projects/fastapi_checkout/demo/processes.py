@@ -21,8 +21,8 @@ __all__ = ["PATIENCE_SECONDS", "Place", "Process"]
 
 HERE = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
-PACKING_SECONDS = 1.0
-REMINDER_SECONDS = 2.5
+PACKING_SECONDS = 0.8
+REMINDER_SECONDS = 1.5
 
 
 @dataclass

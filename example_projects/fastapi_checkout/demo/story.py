@@ -36,8 +36,9 @@ class Story:
 
     async def begin(self) -> None:
         """Start everything, and let the buyers in."""
-        self.place.start_outside()
-        first = self.place.start_shop()
+        _, first = await asyncio.gather(
+            asyncio.to_thread(self.place.start_outside), asyncio.to_thread(self.place.start_shop)
+        )
         how = "with the engine inside, and nothing beside"
         if self.place.server is not None:
             how = f"with a Restate Server as process {self.place.server.pid}"
@@ -52,10 +53,11 @@ class Story:
     async def all_orders(self) -> None:
         """Have all orders placed, one shortly after the other; ends when each is answered."""
         answers = self.outcome.answers
-        async with asyncio.TaskGroup() as group:
-            for wish in self.wishes:
-                group.create_task(self.customers.order(wish, answers[wish.name]))
-                await asyncio.sleep(BETWEEN_ORDERS_SECONDS)
+        orders: list[asyncio.Future[Answer]] = []
+        for wish in self.wishes:
+            orders.append(asyncio.ensure_future(self.customers.order(wish, answers[wish.name])))
+            await asyncio.sleep(BETWEEN_ORDERS_SECONDS)
+        await asyncio.gather(*orders)
 
     async def fill_cart(self, when: str) -> None:
         """Put the same mug and two notebooks into one cart from several tabs at once."""
