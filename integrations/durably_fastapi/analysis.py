@@ -181,7 +181,7 @@ def read_result_type(call: Callable[..., Any]) -> Any:
 def _annotated_function(call: Callable[..., Any]) -> Callable[..., Any]:
     """Give the function whose annotations and names count: a class's `__init__`, else what `call` stands for."""
     while isinstance(call, functools.partial):
-        call = cast("Callable[..., Any]", call.func)  # pyright: ignore[reportUnknownMemberType]
+        call = call.func  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     if inspect.isclass(call):
         init: Any = call.__init__
         return cast("Callable[..., Any]", init) if inspect.isfunction(init) else call
@@ -301,7 +301,7 @@ def is_security_scheme(call: Callable[..., Any]) -> bool:
 def call_kind(call: Callable[..., Any]) -> CallKind:
     """Tell how a dependency is called, looking through partials, decorators and callable objects."""
     while isinstance(call, functools.partial):
-        call = cast("Callable[..., Any]", call.func)  # pyright: ignore[reportUnknownMemberType]
+        call = call.func  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     if inspect.isclass(call):
         return CallKind.PLAIN
     # A decorator that keeps `__wrapped__` may have made another kind of the function: either word counts.
@@ -318,6 +318,6 @@ def call_kind(call: Callable[..., Any]) -> CallKind:
 def describe_call(call: Callable[..., Any]) -> str:
     """Name a callable in messages, as `shop.orders.place`."""
     while isinstance(call, functools.partial):
-        call = cast("Callable[..., Any]", call.func)  # pyright: ignore[reportUnknownMemberType]
+        call = call.func  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     target: Any = call if hasattr(call, "__qualname__") else type(call)
     return f"{target.__module__}.{target.__qualname__}"

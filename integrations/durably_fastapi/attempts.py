@@ -47,6 +47,11 @@ _CONTEXTS: Final[Mapping[tuple[ServiceKind, HandlerKind], tuple[type[Any], type[
     (ServiceKind.WORKFLOW, HandlerKind.SHARED): (WorkflowSharedContext, SyncWorkflowSharedContext),
 }
 
+_ALSO: Final[Mapping[type[Any], type[Any]]] = {
+    WorkflowContext: WorkflowSharedContext,
+    SyncWorkflowContext: SyncWorkflowSharedContext,
+}
+
 
 def check_contexts(
     declared: Iterable[Declared], service_kind: ServiceKind, handler_kind: HandlerKind, *, is_async: bool
@@ -60,7 +65,7 @@ def check_contexts(
     if not is_async:
         given, other = other, given
     # What runs a workflow may ask for all that its shared handlers may.
-    also = {WorkflowContext: WorkflowSharedContext, SyncWorkflowContext: SyncWorkflowSharedContext}.get(given, given)
+    also = _ALSO.get(given, given)
     for each in declared:
         asked = [one for one in alternatives(each.type) if isinstance(one, type)]
         if any(issubclass(given, one) or issubclass(also, one) for one in asked):
@@ -113,4 +118,5 @@ def make_attempt(function: Callable[..., Any], division: Division, host: Host, *
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(attempt, name, getattr(target, name, None))
     attempt.__annotations__ = {"context": Any, "values": Any, "return": Any}
-    return attempt
+    made: Callable[..., Any] = attempt
+    return made

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
 from durably.errors import SdkInternalBaseException
 from durably.hosting.process_loop import process_loop
 from durably_fastapi.analysis import CallKind
 from durably_fastapi.dependencies import Argument, Node, Source
-from durably_fastapi.resolver import AttemptScope, find_value, overridden
+from durably_fastapi.resolver import AttemptScope, Manager, find_value, overridden
 
 __all__ = ["BlockingResolver", "LoopSide", "run_blocking"]
 
@@ -111,7 +111,7 @@ class BlockingResolver:
             case CallKind.COROUTINE:
                 return self._loop_side.run(lambda: node.call(**arguments))
             case CallKind.GENERATOR:
-                return self._stack.enter_context(contextmanager(node.call)(**arguments))
+                return self._stack.enter_context(cast("Manager", contextmanager(node.call)(**arguments)))
             case CallKind.ASYNC_GENERATOR:
                 return self._stack.enter_context(_OnLoop(asynccontextmanager(node.call)(**arguments), self._loop_side))
             case _:

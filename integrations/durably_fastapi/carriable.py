@@ -12,7 +12,7 @@ import dataclasses
 import io
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, cast
 
 from fastapi import UploadFile as FastapiUploadFile
@@ -47,8 +47,8 @@ def _lost(annotation: Any, path: str, seen: set[Any]) -> Iterator[str]:
             if info.exclude:
                 yield f"{path}.{name} is excluded from what is written"
             yield from _lost(info.annotation, f"{path}.{name}", seen)
-    elif dataclasses.is_dataclass(plain) or typing.is_typeddict(plain):
-        for name, inner in typing.get_type_hints(plain, include_extras=True).items():
+    elif dataclasses.is_dataclass(cast("Any", plain)) or typing.is_typeddict(cast("Any", plain)):
+        for name, inner in typing.get_type_hints(cast("Any", plain), include_extras=True).items():
             yield from _lost(inner, f"{path}.{name}", seen)
 
 
@@ -114,11 +114,12 @@ def _read_file(value: Any) -> UploadFile:
     if not isinstance(value, dict):
         raise ValueError("a file is an object with filename, headers and data")
     given = cast("dict[str, Any]", value)
-    name, headers, data = given.get("filename"), given.get("headers") or {}, given.get("data", "")
+    name, data = given.get("filename"), given.get("data", "")
+    headers: Any = given.get("headers") or {}
     if not (name is None or isinstance(name, str)) or not isinstance(headers, dict):
         raise ValueError("a file's name is a text, and its headers are an object")
     content = _decode(data)
-    texts = {str(key): str(text) for key, text in cast("dict[Any, Any]", headers).items()}
+    texts = {str(key): str(text) for key, text in cast("Mapping[Any, Any]", headers).items()}
     return FastapiUploadFile(file=_InMemory(content), size=len(content), filename=name, headers=Headers(texts))
 
 

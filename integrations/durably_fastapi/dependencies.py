@@ -292,7 +292,7 @@ class _Divider:
 
     def _no_connection(self, declared: Declared, depth: int) -> RegistrationError:
         name = declared.type.__name__
-        if not self._has_edge:
+        if not self._has_edge and not self._carries_by_name:
             return RegistrationError(
                 f"{declared} is a {name}, but a handler is not called over HTTP.",
                 hint="Use it in an endpoint, and pass what the handler needs as its input.",

@@ -8,7 +8,6 @@ dependencies of the edge have opened, calls the handler, and answers.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, Signature
@@ -19,6 +18,7 @@ from fastapi.encoders import jsonable_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 
+from durably.annotations import plain_function
 from durably.errors import SerdeError
 from durably.web.calls import EndpointCall, perform
 from durably_fastapi.answers import answer
@@ -127,9 +127,9 @@ def make_edge(
         await close_dependencies(request)
         return await answer(endpoint, await perform(endpoint.host.link, made), request, given)
 
-    target = inspect.unwrap(function) if hasattr(function, "__wrapped__") else function
+    target = plain_function(function)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(edge, name, getattr(target, name, getattr(type(target), name, None)))
+        setattr(edge, name, getattr(target, name, None))
     edge.__annotations__ = {}
     edge.__signature__ = edge_signature(call.carried, result)  # type: ignore[attr-defined]
     return edge

@@ -198,5 +198,5 @@ def answer_failure(failed: Failed) -> Response:
     if _ERRORS in metadata:
         raise RequestValidationError(json.loads(metadata[_ERRORS]))
     detail: Any = json.loads(metadata[_DETAIL]) if _DETAIL in metadata else failed.message
-    headers = json.loads(metadata[_HEADERS]) if _HEADERS in metadata else {}
+    headers: dict[str, str] = json.loads(metadata[_HEADERS]) if _HEADERS in metadata else {}
     raise HTTPException(failed.status, detail, {**headers, **failed.headers} or None)

@@ -134,8 +134,8 @@ def _register(service: AnyService, naming: Naming) -> Register:
             case Workflow():
                 service.main(**given)(attempt)
             case VirtualObject():
-                kind = "shared" if naming.handler_kind is HandlerKind.SHARED else "exclusive"
-                service.handler(**given, kind=kind)(attempt)
+                given["kind"] = "shared" if naming.handler_kind is HandlerKind.SHARED else "exclusive"
+                service.handler(**given)(attempt)
             case Service():
                 service.handler(**given)(attempt)
 

@@ -236,10 +236,12 @@ def _refuse_objects(value: Any, name: str) -> None:
         case None | bool() | int() | float() | str():
             return
         case list():
-            for each in cast("list[Any]", value):
+            items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            for each in items:
                 _refuse_objects(each, name)
         case dict():
-            for each in cast("dict[Any, Any]", value).values():
+            members: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            for each in members.values():
                 _refuse_objects(each, name)
         case _:
             raise UsageError(
@@ -262,7 +264,8 @@ def _unset_below(value: Any, path: _Path) -> Iterator[_Path]:
             for index, each in enumerate(cast("list[Any]", value)):
                 yield from _unset_below(each, [*path, index])
         case dict():
-            for key, each in cast("dict[Any, Any]", value).items():
+            members: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            for key, each in members.items():
                 if isinstance(key, str):
                     yield from _unset_below(each, [*path, key])
         case _ if dataclasses.is_dataclass(value):
@@ -277,14 +280,15 @@ def _unset(value: Any, path: _Path) -> None:
     for part in path[:-1]:
         match value:
             case dict() if part in value:
-                value = cast("dict[Any, Any]", value)[part]
+                members: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+                value = members[part]
             case list() | tuple() if isinstance(part, int) and 0 <= part < len(cast("list[Any]", value)):
                 value = cast("list[Any]", value)[part]
             case BaseModel() if part in type(value).model_fields:
-                value = getattr(value, cast("str", part))
+                value = getattr(value, str(part))
             case _ if dataclasses.is_dataclass(value) and part in {each.name for each in dataclasses.fields(value)}:
-                value = getattr(value, cast("str", part))
+                value = getattr(value, str(part))
             case _:
                 return
     if isinstance(value, BaseModel):
-        value.model_fields_set.discard(cast("str", path[-1]))
+        value.model_fields_set.discard(str(path[-1]))

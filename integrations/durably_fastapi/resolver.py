@@ -15,10 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, TypeVar, assert_never, cast
+from typing import Any, Final, TypeAlias, TypeVar, assert_never, cast
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
@@ -31,6 +37,9 @@ from durably_fastapi.dependencies import Argument, Node, Source, override_node
 __all__ = ["AsyncResolver", "AttemptScope", "find_value", "overridden", "run_async"]
 
 T = TypeVar("T")
+
+Manager: TypeAlias = AbstractContextManager[Any, bool]
+AsyncManager: TypeAlias = AbstractAsyncContextManager[Any, bool]
 
 _logger: Final = logging.getLogger("durably.fastapi")
 
@@ -141,12 +150,13 @@ class AsyncResolver:
             case CallKind.COROUTINE:
                 return await node.call(**arguments)
             case CallKind.GENERATOR if node.takes_context:
-                return self._stack.enter_context(contextmanager(node.call)(**arguments))
+                return self._stack.enter_context(cast("Manager", contextmanager(node.call)(**arguments)))
             case CallKind.GENERATOR:
-                manager = InThread(contextmanager(node.call)(**arguments))
-                return await self._stack.enter_async_context(manager)
+                entered = InThread(contextmanager(node.call)(**arguments))
+                return await self._stack.enter_async_context(entered)
             case CallKind.ASYNC_GENERATOR:
-                return await self._stack.enter_async_context(asynccontextmanager(node.call)(**arguments))
+                manager = cast("AsyncManager", asynccontextmanager(node.call)(**arguments))
+                return await self._stack.enter_async_context(manager)
             case _:
                 assert_never(node.kind)
 
@@ -202,9 +212,10 @@ class InThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         # A limiter of its own: to wait for a free thread could be to wait for those that wait for this one's resource.
+        leave, swallowed = self._manager.__exit__, None
         with CancelScope(shield=True):
-            leave = self._manager.__exit__
-            return bool(await anyio.to_thread.run_sync(leave, kind, error, trace, limiter=CapacityLimiter(1)))
+            swallowed = await anyio.to_thread.run_sync(leave, kind, error, trace, limiter=CapacityLimiter(1))
+        return bool(swallowed)
 
 
 async def _wait_for(future: asyncio.Future[Any]) -> None:

@@ -84,7 +84,7 @@ def carry(response: Response, where: str) -> CarriedResponse:
         for key, value in response.raw_headers
         if key.decode("latin-1").lower() != _LENGTH
     )
-    return CarriedResponse(response.status_code, headers, bytes(body))
+    return CarriedResponse(response.status_code, headers, bytes(cast("bytes", body)))
 
 
 def read_response(data: bytes) -> CarriedResponse | None:
@@ -170,7 +170,9 @@ def refuse_streams(hint: Any, where: str) -> None:
     for each in alternatives(hint):
         origin = typing.get_origin(each) or each
         if isinstance(origin, type) and (
-            issubclass(origin, (StreamingResponse, FileResponse)) or origin in _ITERATORS or _is_event_source(origin)
+            issubclass(origin, (StreamingResponse, FileResponse))
+            or origin in _ITERATORS
+            or _is_event_source(cast("type[Any]", origin))
         ):
             raise RegistrationError(
                 f"{where} returns a {origin.__name__}, which cannot be recorded.",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from durably.engine.options import EngineOptions, RetryPolicy
+from durably.engine.options import EngineOptions, OnMaxAttempts, RetryPolicy
 from tests.fastapi.worlds import World
 
-_AT_ONCE = RetryPolicy(initial_interval_ms=1, max_interval_ms=2)
+_AT_ONCE = RetryPolicy(initial_interval_ms=1, max_interval_ms=2, max_attempts=20, on_max_attempts=OnMaxAttempts.KILL)
 
 
 @pytest.fixture(params=["streaming", "suspending"])

@@ -1,5 +1,7 @@
 """Dependencies of durable endpoints: where they run, how often, in which order they are closed."""
 
+# ruff: noqa: B008 - `Depends` as a default is what is tested
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator

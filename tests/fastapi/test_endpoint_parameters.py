@@ -120,7 +120,7 @@ def test_path_and_query_parameters(world: World):
         since: datetime | None = None,
         loud: Shouted = "quiet",
         old: int = Query(7, le=9),
-        never: str = None,  # type: ignore[assignment] # as many applications have it
+        never: str = None,  # type: ignore[assignment] # noqa: RUF013 - as many applications have it
     ) -> dict[str, Any]:
         return {"all": [item_id, number, colour, size, tags, page_size, limit, since, loud, old, never]}
 

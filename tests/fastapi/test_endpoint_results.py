@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -43,7 +43,7 @@ class Written(BaseModel):
     """A model whose JSON cannot be read as the model."""
 
     price: Decimal = Field(serialization_alias="cost")
-    at: datetime = datetime(2030, 1, 1, tzinfo=timezone.utc)
+    at: datetime = datetime(2030, 1, 1, tzinfo=UTC)
 
     @field_serializer("at")
     def _day(self, at: datetime) -> str:
@@ -94,7 +94,7 @@ def test_models_and_plain_values(world: World):
             "none": None,
             "text": "ü \u2028 <>",
             "pair": Pair(1),
-            "models": [Stored(name="x"), {"at": datetime(2030, 1, 1, tzinfo=timezone.utc), "d": Decimal("1.1")}],
+            "models": [Stored(name="x"), {"at": datetime(2030, 1, 1, tzinfo=UTC), "d": Decimal("1.1")}],
             "number": 0,
         }[kind]
 
