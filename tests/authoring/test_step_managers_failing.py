@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from durably import Context, RunOptions, SyncContext, TerminalError
-from durably.authoring.step_managers import StepInfo, StepManagerFactory
+from durably.authoring.step_managers import ManagedFunction, StepInfo, StepManagerFactory, manage_step
 from tests.authoring.playing import run_once
 from tests.authoring.resources import Resource
 
@@ -226,3 +226,94 @@ def test_an_async_action_of_a_blocking_handler_is_still_refused() -> None:
         return "ran"
 
     assert "async action" in run_once(handle, step_managers=[Resource([]).factory]).result
+
+
+def test_a_thread_is_outlived_however_often_the_wait_is_cancelled() -> None:
+    """A second cancellation does not let what is around the thread be closed before the thread has ended."""
+    log: list[str] = []
+    pool = Resource(log, "pool")
+    go_on, begun = threading.Event(), threading.Event()
+
+    def act(pool: Resource) -> None:
+        begun.set()
+        go_on.wait(5)
+        log.append("act")
+        raise OSError("nobody is told")
+
+    async def execute() -> None:
+        run = _StepOf(act)
+        manage_step(run, run, (pool.async_factory,))
+        managed = run.action
+        assert isinstance(managed, ManagedFunction)
+        assert managed() is None
+        task = asyncio.ensure_future(managed.in_thread((), {}))
+        await asyncio.to_thread(begun.wait)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.001)
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(execute())
+    assert log == ["open pool for step", "act", "CancelledError in step", "close pool for step"]
+
+
+def test_what_is_left_to_be_awaited_is_cancelled_too() -> None:
+    """The cancellation comes before the action has given its awaitable: that is not begun any more."""
+    go_on, begun = threading.Event(), threading.Event()
+    awaited: list[str] = []
+
+    async def late() -> None:
+        awaited.append("begun")
+
+    def act(db: Any) -> Any:
+        begun.set()
+        go_on.wait(5)
+        return late()
+
+    async def execute() -> None:
+        run = _StepOf(act)
+        manage_step(run, run, (Resource([]).factory,))
+        managed = run.action
+        assert isinstance(managed, ManagedFunction)
+        task = asyncio.ensure_future(managed.in_thread((), {"db": None}))
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        go_on.set()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    asyncio.run(execute())
+    assert awaited == []
+
+
+def test_an_asynchronous_manager_may_swallow_what_a_thread_raised() -> None:
+    """The step gives None, as a `with` block would go on."""
+
+    @asynccontextmanager
+    async def forgiving() -> AsyncIterator[None]:
+        with suppress(OSError):
+            yield
+
+    def act() -> int:
+        raise OSError("no")
+
+    async def handle(ctx: Context) -> Any:
+        return await ctx.run_typed("step", act, RunOptions(type_hint=int | None))  # type: ignore[arg-type]
+
+    assert run_once(handle, step_managers=[lambda info: forgiving()]).result is None
+
+
+class _StepOf:
+    """Stands in for a step of an `async def` handler, and for the context that it belongs to."""
+
+    is_async = True
+    arguments: tuple[Any, ...] = ()
+
+    def __init__(self, action: Callable[..., Any]) -> None:
+        self.name, self.action, self.keywords = "step", action, {}
+        self.serialize: Any = lambda value: b""
+        self.handler: Any = self

@@ -17,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -183,12 +184,13 @@ class ManagedFunction:
 class _ThreadExecution:
     """One execution in a thread, with the managers that live there."""
 
-    __slots__ = ("_awaited", "_inner", "_is_cancelled", "_loop", "_step")
+    __slots__ = ("_awaited", "_inner", "_is_cancelled", "_lock", "_loop", "_step")
 
     def __init__(self, step: _Step, inner: list[StepManager], loop: asyncio.AbstractEventLoop) -> None:
         self._step = step
         self._inner = inner
         self._loop = loop
+        self._lock = threading.Lock()
         self._is_cancelled = False
         self._awaited: Future[Any] | None = None
 
@@ -199,19 +201,27 @@ class _ThreadExecution:
                 _add(keywords, stack.enter_context(cast("AbstractContextManager[Any, bool]", manager)))
             value = self._step.action(*arguments, **keywords)
             if isawaitable(value):
-                # On the loop, while this thread keeps its managers open.
-                self._awaited = asyncio.run_coroutine_threadsafe(_await(value), self._loop)
-                if self._is_cancelled:
-                    self._awaited.cancel()
-                value = self._awaited.result()
+                value = self._result_of(value)
             return self._step.serialize(value)
         return self._step.serialize(None)
 
+    def _result_of(self, awaitable: Any) -> Any:
+        """Wait on the loop, while this thread keeps its managers open."""
+        with self._lock:
+            if self._is_cancelled:
+                close = getattr(awaitable, "close", None)
+                if close is not None:
+                    close()
+                raise CancelledError
+            awaited = self._awaited = asyncio.run_coroutine_threadsafe(_await(awaitable), self._loop)
+        return awaited.result()
+
     def cancel(self) -> None:
         """Cancel what the action left to be awaited; a plain function runs to its end."""
-        self._is_cancelled = True
-        if self._awaited is not None:
-            self._awaited.cancel()
+        with self._lock:
+            self._is_cancelled = True
+            if self._awaited is not None:
+                self._awaited.cancel()
 
 
 async def _await(value: Any) -> Any:
