@@ -23,7 +23,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
 # The oldest that is supported, then about the first release of each month; the newest is what `make test` installs.
 FASTAPIS = [
-    *("0.115.0", "0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
+    *("0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
     *("0.142.0", "0.147.0", "0.155.0", "0.163.0"),
 ]
 FASTAPI_TOOLS = [
@@ -64,7 +64,7 @@ def protobuf(session: nox.Session, major: str) -> None:
 @nox.parametrize("version", FASTAPIS, ids=FASTAPIS)
 def fastapi(session: nox.Session, version: str) -> None:
     """Run the adapter's tests, without server processes, on one version of FastAPI and the Starlette it asks for."""
-    session.install("-e", ".[client,engine,fastapi,identity]", f"fastapi=={version}", *FASTAPI_TOOLS)
+    session.install("-e", ".[fastapi,identity]", f"fastapi=={version}", *FASTAPI_TOOLS)
     session.run("python", "-c", "import fastapi, starlette as s; print(fastapi.__version__, s.__version__)")
     paths = session.posargs or ["tests/fastapi", "--ignore=tests/fastapi/servers"]
     # What an old version, or a new tool, says about its own future is not about us.

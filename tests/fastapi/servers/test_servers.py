@@ -25,7 +25,7 @@ OPEN_CALLS = 6
 STOP_S = 12  # what the runtime may take at most, 8 s, and some time for the processes themselves
 
 
-def eventually(find: Callable[[], T], timeout_s: float = 20) -> T:
+def eventually(find: Callable[[], T | None], timeout_s: float = 20) -> T:
     """Ask until there is an answer."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := find()):
