@@ -59,7 +59,8 @@ def measure(data: coverage.Coverage, required: dict[str, float]) -> list[FolderC
     """Add up the recorded coverage by folder, in alphabetical order."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     missing: dict[str, dict[str, int]] = defaultdict(dict)
-    for root, path in [(root, path) for root in PACKAGES for path in sorted(root.rglob("*.py"))]:
+    modules = [(root, path) for root in PACKAGES for path in sorted(root.rglob("*.py"))]
+    for root, path in modules:
         parts = path.relative_to(root).parts
         folder = parts[0] if len(parts) > 1 else "."
         numbers = data._analyze(str(path)).numbers  # pyright: ignore[reportPrivateUsage] # no public call counts branches

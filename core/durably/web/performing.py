@@ -61,6 +61,10 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _REFUSALS_OF_CALLERS: Final = frozenset({400, 413, 415, 429})
 _POLL_AGAIN_S: Final = 1
+_UNKNOWN: Final = (
+    "The service cannot answer at the moment, and may have taken the call. "
+    "Repeating it is safe with the Idempotency-Key that it was made with."
+)
 
 _logger = logging.getLogger("durably.web")
 
@@ -108,7 +112,7 @@ def performing(facts: RuntimeFacts, call: EndpointCall) -> Generator[Operation, 
         return _of_error(error, handler)
     except (ClientError, EngineStoppedError, StoreError) as error:
         _logger.warning("%s/%s could not be called: %s", handler.service_name, handler.name, error)
-        return unavailable()
+        return unavailable(_UNKNOWN)
 
 
 def _refusal_of(facts: RuntimeFacts, call: EndpointCall) -> Failed | None:
