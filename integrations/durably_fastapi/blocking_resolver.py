@@ -91,12 +91,13 @@ class BlockingResolver:
         found: dict[str, Any] = {}
         for each in arguments:
             if each.source is Source.NODE and each.node is not None:
-                found[each.name] = self._resolve(each.node)
+                found[each.name] = self.resolve(each.node)
             else:
                 found[each.name] = find_value(each, self._scope)
         return found
 
-    def _resolve(self, asked: Node) -> Any:
+    def resolve(self, asked: Node) -> Any:
+        """Give the value of a dependency, resolved once unless it says otherwise."""
         if asked.use_cache and asked.call in self._cache:
             return self._cache[asked.call]
         node = overridden(asked, self._scope)

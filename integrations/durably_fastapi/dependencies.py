@@ -46,6 +46,7 @@ __all__ = [
     "divide_handler",
     "override_node",
     "step_node",
+    "step_nodes_below",
 ]
 
 _MAX_DEPTH = 64  # deeper nesting is taken for a dependency that depends on itself
@@ -143,14 +144,15 @@ class Division:
         """Give the parameters that ask for the context, at any depth; the function's own come first."""
         return tuple(contexts_below(self.arguments))
 
-    @property
-    def step_arguments(self) -> tuple[Argument, ...]:
-        """The function's parameters that are opened inside each step."""
-        return tuple(each for each in self.arguments if each.source is Source.STEP)
 
-    def nodes(self) -> tuple[Node, ...]:
-        """Give the dependencies that the function itself asks for."""
-        return tuple(each.node for each in self.arguments if each.node is not None)
+def step_nodes_below(arguments: Iterable[Argument]) -> Iterable[Node]:
+    """Give the dependencies, at any depth, that each step opens anew."""
+    for each in arguments:
+        if each.node is not None:
+            if each.source is Source.STEP:
+                yield each.node
+            else:
+                yield from step_nodes_below(each.node.arguments)
 
 
 def contexts_below(arguments: Iterable[Argument]) -> Iterable[Declared]:
@@ -260,7 +262,7 @@ class _Divider:
     def _dependency(self, declared: Declared, *, is_step: bool, depth: int) -> Argument:
         if is_step or isinstance(declared.mark, StepMark):
             node = self.node(declared, is_step=True, depth=depth)
-            return Argument(declared, Source.NODE if is_step or depth else Source.STEP, node)
+            return Argument(declared, Source.NODE if is_step else Source.STEP, node)
         below = _look_below(declared, depth)
         if isinstance(declared.mark, EdgeMark) and below.attempt:
             raise RegistrationError(

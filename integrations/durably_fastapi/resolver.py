@@ -54,13 +54,13 @@ class AttemptScope:
         context: Of the attempt, as the handler gets it; None inside a step.
         values: What was carried, by name.
         overrides: Of the application, as they are now.
-        handles: What stands for the dependencies of steps, by parameter name.
+        handles: What stands for the dependencies of steps, by their callables.
     """
 
     context: Any
     values: Mapping[str, Any]
     overrides: Mapping[Callable[..., Any], Callable[..., Any]]
-    handles: Mapping[str, Any]
+    handles: Mapping[Callable[..., Any], Any]
 
     def inside_step(self) -> AttemptScope:
         """Give the scope of what is opened for one step."""
@@ -94,7 +94,10 @@ def find_value(argument: Argument, scope: AttemptScope) -> Any:
                 raise UsageError(f"{argument.declared} asks for the context inside a step.", hint="Leave Step out.")
             return scope.context
         case Source.STEP:
-            return scope.handles[argument.name]
+            assert argument.node is not None
+            if argument.node.call not in scope.handles:
+                raise UsageError(f"{argument.declared} is marked Step in an override.", hint="Leave Step out there.")
+            return scope.handles[argument.node.call]
         case Source.CARRIED | Source.NODE:
             if argument.name in scope.values:
                 return scope.values[argument.name]
@@ -128,12 +131,13 @@ class AsyncResolver:
         found: dict[str, Any] = {}
         for each in arguments:
             if each.source is Source.NODE and each.node is not None:
-                found[each.name] = await self._resolve(each.node)
+                found[each.name] = await self.resolve(each.node)
             else:
                 found[each.name] = find_value(each, self._scope)
         return found
 
-    async def _resolve(self, asked: Node) -> Any:
+    async def resolve(self, asked: Node) -> Any:
+        """Give the value of a dependency, resolved once unless it says otherwise."""
         if asked.use_cache and asked.call in self._cache:
             return self._cache[asked.call]
         node = overridden(asked, self._scope)

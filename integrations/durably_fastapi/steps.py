@@ -22,9 +22,9 @@ from durably.authoring.operations import Operations
 from durably.authoring.runs import is_coroutine_action
 from durably.authoring.step_managers import StepInfo, StepManager
 from durably.errors import RegistrationError, UsageError
-from durably_fastapi.analysis import Role, read_parameters
+from durably_fastapi.analysis import Role, describe_call, read_parameters
 from durably_fastapi.blocking_resolver import BlockingResolver, Loops
-from durably_fastapi.dependencies import Argument, Source, step_node
+from durably_fastapi.dependencies import Argument, Node, Source, step_node, step_nodes_below
 from durably_fastapi.resolver import AsyncResolver, AttemptScope
 
 __all__ = ["StepHandle", "StepResources", "keep_scope", "make_handles"]
@@ -41,7 +41,7 @@ class StepHandle:
     __slots__ = ("__weakref__", "_durably_name")
 
     def __init__(self, name: str) -> None:
-        """Stand for the parameter `name`."""
+        """Stand for the dependency `name`."""
         object.__setattr__(self, "_durably_name", name)
 
     def __getattr__(self, name: str) -> Any:
@@ -106,14 +106,13 @@ def _behind(handle: StepHandle) -> Any:
         name: str = object.__getattribute__(handle, "_durably_name")
         raise UsageError(
             f"`{name}` is opened inside each step, and no step executes here.",
-            hint=f"Use it in the action of ctx.run or ctx.run_typed; or leave Step out to have one `{name}` for the"
-            " whole attempt.",
+            hint="Use it in the action of ctx.run or ctx.run_typed, or leave Step out to have one for the whole attempt.",
         ) from None
 
 
-def make_handles(arguments: tuple[Argument, ...]) -> dict[str, StepHandle]:
-    """Give a handle for each `Step` parameter."""
-    return {each.name: StepHandle(each.name) for each in arguments if each.source is Source.STEP}
+def make_handles(arguments: tuple[Argument, ...]) -> dict[Callable[..., Any], StepHandle]:
+    """Give a handle for each dependency, at any depth, that is marked `Step`."""
+    return {each.call: StepHandle(describe_call(each.call)) for each in step_nodes_below(arguments)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +120,13 @@ class _Attempt:
     """What the steps of one attempt open, and with what."""
 
     scope: AttemptScope
-    arguments: tuple[Argument, ...]
+    nodes: tuple[Node, ...]
 
 
 def keep_scope(context: Operations, scope: AttemptScope, arguments: tuple[Argument, ...]) -> None:
-    """Let the steps of an attempt find its scope and its `Step` parameters."""
-    extension_data_of(cast("Any", context))[_SCOPE] = _Attempt(
-        scope, tuple(each for each in arguments if each.source is Source.STEP)
-    )
+    """Let the steps of an attempt find its scope, and the dependencies that are marked `Step`."""
+    nodes = {each.call: each for each in step_nodes_below(arguments)}
+    extension_data_of(cast("Any", context))[_SCOPE] = _Attempt(scope, tuple(nodes.values()))
 
 
 class StepResources:
@@ -146,15 +144,17 @@ class StepResources:
     def __call__(self, info: StepInfo) -> StepManager | None:
         """Give what opens the resources of one execution of a step; None if it needs none."""
         attempt: _Attempt | None = (info.context.extension_data or {}).get(_SCOPE)
-        handles = attempt.arguments if attempt is not None else ()
+        marked = attempt.nodes if attempt is not None else ()
         wanted = _wanted_by(info)
-        if not wanted and not handles:
+        if not wanted and not marked:
             return None
         scope = attempt.scope if attempt is not None else _outside_of_attempts(self._find_overrides(info.context))
-        opening = _Opening(scope, handles, wanted, self._find_loop)
+        opening = _Opening(scope, marked, wanted, self._find_loop)
         if not info.context.handler.is_async:
             return opening.blocking()
-        if is_coroutine_action(info.action) or any(_needs_loop(each) for each in (*handles, *wanted)):
+        if is_coroutine_action(info.action) or any(
+            _needs_loop(each) for each in (*marked, *(each.node for each in wanted))
+        ):
             return opening.on_loop()
         return opening.blocking()  # in the thread that the action runs in
 
@@ -193,9 +193,8 @@ def _wanted_by(info: StepInfo) -> tuple[Argument, ...]:
         raise UsageError(f"Step {info.name!r}: {error.message}", hint=error.hint) from error
 
 
-def _needs_loop(argument: Argument) -> bool:
-    node = argument.node
-    return node is not None and (node.kind.is_async or any(_needs_loop(each) for each in node.arguments))
+def _needs_loop(node: Node | None) -> bool:
+    return node is not None and (node.kind.is_async or any(_needs_loop(each.node) for each in node.arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +202,7 @@ class _Opening:
     """The resources of one execution of a step: those behind handles, and those its function asks for."""
 
     scope: AttemptScope
-    handles: tuple[Argument, ...]
+    marked: tuple[Node, ...]
     wanted: tuple[Argument, ...]
     find_loop: Loops
 
@@ -214,7 +213,7 @@ class _Opening:
         raised: BaseException | None = None
         with stack:
             resolver = BlockingResolver(self.scope.inside_step(), stack, self.find_loop)
-            opened = resolver.arguments(self._behind_handles())
+            opened = {each.call: resolver.resolve(each) for each in self.marked}
             given = resolver.arguments(self.wanted)
             with self._shown(opened):
                 try:
@@ -231,7 +230,7 @@ class _Opening:
         raised: BaseException | None = None
         async with AsyncExitStack() as stack:
             resolver = AsyncResolver(self.scope.inside_step(), cast("AsyncExitStack[bool]", stack))
-            opened = await resolver.arguments(self._behind_handles())
+            opened = {each.call: await resolver.resolve(each) for each in self.marked}
             given = await resolver.arguments(self.wanted)
             with self._shown(opened):
                 try:
@@ -242,14 +241,11 @@ class _Opening:
         if raised is not None:
             raise raised
 
-    def _behind_handles(self) -> tuple[Argument, ...]:
-        return tuple(Argument(each.declared, Source.NODE, each.node) for each in self.handles)
-
     @contextmanager
-    def _shown(self, opened: Mapping[str, Any]) -> Generator[None]:
+    def _shown(self, opened: Mapping[Callable[..., Any], Any]) -> Generator[None]:
         """Let the handles stand for what was opened, for the code that runs in the step."""
         handles = self.scope.handles
-        token = _opened.set({**_opened.get(), **{id(handles[name]): value for name, value in opened.items()}})
+        token = _opened.set({**_opened.get(), **{id(handles[call]): value for call, value in opened.items()}})
         try:
             yield
         finally:

@@ -99,6 +99,25 @@ def test_yield_dependencies_of_plain_functions(world: World):
     assert tasks[3:] == [tasks[3]] * 3
 
 
+def test_the_event_loop_of_plain_functions(quiet_world: World):
+    """Asynchronous dependencies of a `def` endpoint run on the application's own event loop: its pools live there."""
+    import asyncio
+
+    async def loop() -> int:
+        return id(asyncio.get_running_loop())
+
+    @quiet_world.app.post("/durable")
+    @quiet_world.durably.endpoint
+    def work(found: Annotated[int, Depends(loop)], ctx: SyncContext) -> int:
+        return found
+
+    @quiet_world.app.post("/plain")
+    async def plain() -> int:
+        return await loop()
+
+    assert quiet_world.client.post("/durable").json() == quiet_world.client.post("/plain").json()
+
+
 def test_a_failing_clean_up_fails_the_attempt(world: World):
     """A commit that fails after `yield` is retried with the attempt; the caller sees the second result."""
 

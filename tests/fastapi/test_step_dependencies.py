@@ -72,9 +72,40 @@ def test_handles(world: World):
         return ""
 
     text = world.client.post("/").json()
-    assert "`db` is opened inside each step" in text
+    assert "get_db` is opened inside each step" in text
     assert "ctx.run" in text
     assert world.log == ["+session", "a", "-session", "+session", "b", "-session", "+session", "c", "-session"]
+
+
+def test_handles_below(world: World):
+    """A dependency of the attempt may hold one of steps, which is opened in each step all the same, once."""
+
+    def get_db() -> Iterator[Session]:
+        session = Session(world.log)
+        yield session
+        session.close()
+
+    class Repository:
+        def __init__(self, db: Annotated[Session, Depends(get_db), Step], ctx: Context) -> None:
+            world.log.append("repository")
+            self.db = db
+
+        def save(self, row: str) -> str:
+            return self.db.add(row)
+
+    @world.app.post("/")
+    @world.durably.endpoint
+    async def work(
+        repository: Annotated[Repository, Depends()], db: Annotated[Session, Depends(get_db), Step], ctx: Context
+    ) -> bool:
+        def act() -> bool:
+            repository.save("a")
+            return repr(db) == repr(repository.db)
+
+        return await ctx.run_typed("save", act)
+
+    assert world.client.post("/").json() is True
+    assert [each for each in world.log if each != "repository"] == ["+session", "a", "-session"]
 
 
 def test_handles_stand_for_everything(quiet_world: World):
@@ -127,8 +158,9 @@ def test_handles_stand_for_everything(quiet_world: World):
 
         return [outside, *await ctx.run_typed("use", use)]
 
+    here = f"{__name__}.test_handles_stand_for_everything.<locals>.get_db"
     assert quiet_world.client.post("/").json() == [
-        "<StepHandle db, not in a step>", 5, 7, 2, [7, 3], True, 8, True, "entered", True,
+        f"<StepHandle {here}, not in a step>", 5, 7, 2, [7, 3], True, 8, True, "entered", True,
     ]  # fmt: skip
 
 
