@@ -14,27 +14,30 @@ from durably.errors import ConfigurationError
 from durably.web import secret_file
 from durably.web.secret_file import read_or_make_secret, secret_path
 
+_ROUNDS = 20
 
-def _read_together(path: Path, barrier: Any, secrets: Any) -> None:
-    barrier.wait()
-    secrets.put(read_or_make_secret(path))
+
+def _read_together(folder: Path, barrier: Any, secrets: Any) -> None:
+    for attempt in range(_ROUNDS):
+        barrier.wait(20)
+        secrets.put((attempt, read_or_make_secret(folder / str(attempt) / "d.db-secret")))
 
 
 def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
     """Whoever is first decides; nobody sees half of it, and no draft is left."""
-    spawn = multiprocessing.get_context("fork")
-    for attempt in range(5):
-        path = tmp_path / str(attempt) / "d.db-secret"
-        path.parent.mkdir()
-        barrier, secrets = spawn.Barrier(6), spawn.SimpleQueue()
-        workers = [spawn.Process(target=_read_together, args=(path, barrier, secrets)) for _ in range(6)]
-        for worker in workers:
-            worker.start()
-        found = {secrets.get() for _ in workers}
-        for worker in workers:
-            worker.join()
-        assert found == {read_or_make_secret(path)}
-        assert [each.name for each in path.parent.iterdir()] == [path.name]
+    for attempt in range(_ROUNDS):
+        (tmp_path / str(attempt)).mkdir()
+    spawn = multiprocessing.get_context("spawn")
+    barrier, secrets = spawn.Barrier(3), spawn.SimpleQueue()
+    workers = [spawn.Process(target=_read_together, args=(tmp_path, barrier, secrets)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    found = {secrets.get() for _ in range(3 * _ROUNDS)}
+    for worker in workers:
+        worker.join()
+    paths = {attempt: tmp_path / str(attempt) / "d.db-secret" for attempt in range(_ROUNDS)}
+    assert found == {(attempt, read_or_make_secret(path)) for attempt, path in paths.items()}
+    assert {path for folder in tmp_path.iterdir() for path in folder.iterdir()} == set(paths.values())
 
 
 def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
