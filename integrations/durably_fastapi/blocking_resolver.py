@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Final, assert_never, cast
 
-from durably.errors import SdkInternalBaseException
+from durably.errors import DurablyError, SdkInternalBaseException
 from durably.hosting.process_loop import process_loop
 from durably_fastapi.analysis import CallKind
 from durably_fastapi.dependencies import Argument, Node, Source
@@ -25,6 +25,8 @@ __all__ = ["BlockingResolver", "LoopSide", "run_blocking"]
 _logger: Final = logging.getLogger("durably.fastapi")
 
 _SIGNALS: Final = (SdkInternalBaseException, GeneratorExit, KeyboardInterrupt)
+
+_LOOK_INTERVAL_S: Final = 0.5  # how soon the end of an event loop is noticed that will never answer
 
 Loops = Callable[[], asyncio.AbstractEventLoop | None]
 
@@ -51,11 +53,14 @@ class LoopSide:
             asyncio.run_coroutine_threadsafe(self._serve(), loop)
         done: Future[Any] = Future()
         loop.call_soon_threadsafe(self._jobs.put_nowait, (job, done))
+        while not wait((done,), timeout=_LOOK_INTERVAL_S).done:
+            if not loop.is_running():
+                raise DurablyError("The application's event loop ended while a dependency was waited for on it.")
         return done.result()
 
     def close(self) -> None:
         """Let the task end; nothing happens if none began."""
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._jobs.put_nowait, None)
 
     async def _serve(self) -> None:

@@ -106,7 +106,7 @@ def _behind(handle: StepHandle) -> Any:
         name: str = object.__getattribute__(handle, "_durably_name")
         raise UsageError(
             f"`{name}` is opened inside each step, and no step executes here.",
-            hint="Use it in the action of ctx.run or ctx.run_typed, or leave Step out to have one for the whole attempt.",
+            hint="Use it in the action of ctx.run or ctx.run_typed, or leave Step out to have one for all the attempt.",
         ) from None
 
 
