@@ -29,6 +29,7 @@ from durably.errors import UsageError
 from durably.web.link import Link
 from durably.web.settings import Settings, read_settings
 from durably_fastapi.binder import remember_host
+from durably_fastapi.client import AnyClient, AnySyncClient
 from durably_fastapi.dispatch import Dispatch
 from durably_fastapi.endpoint import EndpointOptions, make_endpoint
 from durably_fastapi.failures import framework_failures
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from durably.authoring.endpoint import AnyService
     from durably.authoring.options import ContextManagerFactory, InvocationRetryPolicy
     from durably.authoring.services import AnyFailures
-    from durably.client.interfaces import RestateClient
     from durably.engine.clock import Clock
     from durably.engine.options import EngineOptions
     from durably.hosting.options import HostingOptions
@@ -317,7 +317,7 @@ class Durably:
 
     # ---- running
 
-    def client(self) -> RestateClient:
+    def client(self) -> AnyClient:
         """Give the client: `Depends(durably.client)`, or call it. It can be used while the application runs.
 
         Raises:
@@ -325,7 +325,7 @@ class Durably:
         """
         return self._runtime.link.client()
 
-    def sync_client(self) -> Any:
+    def sync_client(self) -> AnySyncClient:
         """Give the client for `def` endpoints, whose methods block; see `client`."""
         return self._runtime.link.sync_client()
 

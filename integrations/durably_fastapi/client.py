@@ -24,12 +24,20 @@ if TYPE_CHECKING:
     from durably.engine.client import EngineClient
 
     # Which of them it is, the settings say; both have the same methods.
-    _Client: TypeAlias = EngineClient | Client
-    _SyncClient: TypeAlias = BlockingEngineClient | BlockingClient
+    AnyClient: TypeAlias = EngineClient | Client
+    AnySyncClient: TypeAlias = BlockingEngineClient | BlockingClient
 else:
-    _Client = _SyncClient = Any
+    AnyClient = AnySyncClient = Any
 
-__all__ = ["DurableClient", "DurableSyncClient", "current_client", "current_outgoing", "current_sync_client"]
+__all__ = [
+    "AnyClient",
+    "AnySyncClient",
+    "DurableClient",
+    "DurableSyncClient",
+    "current_client",
+    "current_outgoing",
+    "current_sync_client",
+]
 
 
 def current_outgoing(connection: HTTPConnection) -> Outgoing:
@@ -46,18 +54,18 @@ def current_outgoing(connection: HTTPConnection) -> Outgoing:
     return outgoing
 
 
-async def current_client(connection: HTTPConnection) -> _Client:
+async def current_client(connection: HTTPConnection) -> AnyClient:
     """Give the client of the application that the request reached; the dependency behind `DurableClient`."""
     return current_outgoing(connection).runtime.link.client()
 
 
-async def current_sync_client(connection: HTTPConnection) -> _SyncClient:
+async def current_sync_client(connection: HTTPConnection) -> AnySyncClient:
     """Give the blocking client of the application that the request reached; behind `DurableSyncClient`."""
     return current_outgoing(connection).runtime.link.sync_client()
 
 
-DurableClient = Annotated[_Client, Depends(current_client)]
+DurableClient = Annotated[AnyClient, Depends(current_client)]
 """The client, for `async def` endpoints: `client: DurableClient`."""
 
-DurableSyncClient = Annotated[_SyncClient, Depends(current_sync_client)]
+DurableSyncClient = Annotated[AnySyncClient, Depends(current_sync_client)]
 """The client whose methods block, for `def` endpoints: `client: DurableSyncClient`."""
