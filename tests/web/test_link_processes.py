@@ -32,7 +32,7 @@ def _drive(path: Path, pipe: Any) -> None:
 
 
 def test_what_was_accepted_survives_the_process_that_drives(tmp_path: Path) -> None:
-    """Killed in the middle: the other takes over; its calls with a key get their result, others it or a 503 that says so."""
+    """Killed in the middle: the other takes over. Calls with a key get their result, others it or a 503 that tells."""
     path = tmp_path / "d.db"
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()

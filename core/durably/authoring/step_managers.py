@@ -88,8 +88,8 @@ class _Step:
     def __init__(self, run: RunFuture[Any], context: Operations, factories: tuple[StepManagerFactory, ...]) -> None:
         self._factories = factories
         self._info = StepInfo(run.name, run.action, run.arguments, run.keywords, context)
-        self.action = run.action
-        self.serialize = run.serialize
+        self.action: Callable[..., Any] = run.action
+        self.serialize: Callable[[Any], bytes] = run.serialize
 
     def managers(self) -> list[StepManager]:
         info = self._info

@@ -82,9 +82,9 @@ class RuntimeFacts:
 
     def __init__(self, prefix: str, tokens: ResultTokens, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         """Keep them; `max_message_bytes` is what handlers read at most."""
-        self.prefix = prefix
-        self.tokens = tokens
-        self.max_payload_bytes = max_message_bytes - _HEADROOM_BYTES
+        self.prefix: str = prefix
+        self.tokens: ResultTokens = tokens
+        self.max_payload_bytes: int = max_message_bytes - _HEADROOM_BYTES
         self._has_warned = False
 
     def location(self, root_path: str, token: str | None) -> str | None:
