@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from fastapi.routing import APIRoute
+
 from durably.annotations import plain_function
 from durably.authoring.contexts import (
     Context,
@@ -33,6 +35,7 @@ from durably_fastapi.blocking_resolver import run_blocking
 from durably_fastapi.dependencies import Division
 from durably_fastapi.host import Host
 from durably_fastapi.resolver import AttemptScope, run_async
+from durably_fastapi.shim import overrides_of_route
 from durably_fastapi.steps import keep_scope, make_handles
 
 __all__ = ["Overrides", "check_contexts", "loop_of", "make_attempt", "overrides_of"]
@@ -98,12 +101,25 @@ def loop_of(host: Host | None) -> asyncio.AbstractEventLoop | None:
     return None if host is None else host.loop
 
 
-def make_attempt(function: Callable[..., Any], division: Division, host: Host, *, is_async: bool) -> Callable[..., Any]:
+def make_attempt(
+    function: Callable[..., Any],
+    division: Division,
+    host: Host,
+    find_route: Callable[[], APIRoute | None],
+    *,
+    is_async: bool,
+) -> Callable[..., Any]:
     """Make the handler's function: it takes the context and the payload's values."""
+
+    def find_overrides() -> Overrides:
+        route = find_route()  # of an application mounted below, which has overrides of its own
+        found = None if route is None else overrides_of_route(route)
+        return overrides_of(host) if found is None else found
+
     arguments = division.arguments
 
     def begin(context: Any, values: Mapping[str, Any]) -> AttemptScope:
-        scope = AttemptScope(context, values, overrides_of(host), make_handles(arguments))
+        scope = AttemptScope(context, values, find_overrides(), make_handles(arguments))
         keep_scope(current_context(), scope, arguments)
         return scope
 

@@ -100,8 +100,12 @@ def make_endpoint(function: Callable[..., Any], *, host: Host, options: Endpoint
     payload = make_payload(f"{function_name(function)}_payload", division.carried)
     made: list[DurableEndpoint] = []
     edge = make_edge(function, EdgeCall(division.carried, payload, options.key), result, lambda: made[0])
-    serde = result_serde(result, lambda: next(iter(_routes(host, edge)), None), naming.target)
-    attempt = make_attempt(function, division, host, is_async=is_async)
+
+    def find_route() -> APIRoute | None:
+        return next(iter(_routes(host, edge)), None)
+
+    serde = result_serde(result, find_route, naming.target)
+    attempt = make_attempt(function, division, host, find_route, is_async=is_async)
     service, register = service_for(host, naming, where)
     try:
         register(attempt, payload, serde, dict(options.handler))

@@ -7,7 +7,7 @@ the releases of a year. Everything else of the adapter uses documented names onl
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from durably.errors import UsageError
 __all__ = [
     "close_dependencies",
     "is_default_response",
+    "overrides_of_route",
     "response_class_of",
     "route_of",
     "routes_of",
@@ -61,6 +62,16 @@ def _all_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
             yield from _all_routes(original.routes)
         elif isinstance(original, APIRoute):
             yield cast("APIRoute", route)
+
+
+def overrides_of_route(route: APIRoute) -> Mapping[Callable[..., Any], Callable[..., Any]] | None:
+    """Give the dependency overrides that hold for a route: those of the application that it was added to."""
+    original = getattr(route, "original_route", route)
+    for each in (route, original):
+        provider: object = getattr(each, "dependency_overrides_provider", None)
+        if isinstance(provider, FastAPI):
+            return cast("Mapping[Callable[..., Any], Callable[..., Any]]", provider.dependency_overrides)
+    return None
 
 
 def route_of(request: Request, routes: list[APIRoute]) -> APIRoute | None:

@@ -303,3 +303,26 @@ def test_two_applications_have_their_own_overrides(quiet_world: World):
     quiet_world.close()
     quiet_world.app, quiet_world._client = other, None
     assert quiet_world.client.post("/").json() == "fake"
+
+
+def test_overrides_of_a_mounted_application(world: World):
+    """An endpoint of an application mounted below obeys that application's overrides, at the edge and on attempts."""
+    below = FastAPI()
+
+    def name() -> str:
+        return "real"
+
+    def path(request: Request) -> str:
+        return request.url.path
+
+    @below.post("/work", status_code=201)
+    @world.durably.endpoint
+    async def work(name: Annotated[str, Depends(name)], at: Annotated[str, Depends(path)], ctx: Context) -> list[str]:
+        return [name, at]
+
+    world.app.mount("/below", below)
+    answer = world.client.post("/below/work")
+    assert (answer.status_code, answer.json()) == (201, ["real", "/below/work"])
+    below.dependency_overrides = {name: lambda: "fake", path: lambda: "/"}
+    world.app.dependency_overrides = {name: lambda: "not here"}
+    assert world.client.post("/below/work").json() == ["fake", "/"]
