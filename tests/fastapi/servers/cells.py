@@ -90,8 +90,7 @@ class Cell:
         self._process: subprocess.Popen[bytes] | None = None
         config = folder / "hypercorn.toml"
         config.write_text(HYPERCORN_CONFIG)
-        values = {"port": self._port, "workers": kind.workers, "config": config}
-        self._command = [sys.executable, *(part.format(**values) for part in COMMANDS[kind.server])]
+        self._values = {"port": self._port, "config": config}
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DURABLY_")},
             "PYTHONPATH": str(HERE),
@@ -110,11 +109,13 @@ class Cell:
             "DURABLY_SECRET_KEY": "between the workers of one application",
         }
 
-    def start(self) -> None:
+    def start(self, workers: int) -> None:
         """Start it, and wait until durable calls are answered."""
+        values = {**self._values, "workers": workers}
+        command = [sys.executable, *(part.format(**values) for part in COMMANDS[self.kind.server])]
         self._log = self._log_file.open("ab")
         self._process = subprocess.Popen(
-            self._command, cwd=HERE, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
+            command, cwd=HERE, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT
         )
         deadline_s = time.monotonic() + 60
         with self.client() as client:

@@ -67,7 +67,7 @@ class Cells:
             assert self._restate is not None
             restate = self._restate.result()
         cell = Cell(kind, folder, restate)
-        cell.start()
+        cell.start(kind.workers)
         return cell
 
 

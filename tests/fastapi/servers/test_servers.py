@@ -187,7 +187,7 @@ def test_nothing_accepted_is_lost(cell: Cell):
             else:
                 elapsed_s = cell.terminate(BOUND_S + STOP_S)
                 print(f"\n{cell.kind}: {OPEN_CALLS} open calls, SIGTERM to exit {elapsed_s:.1f} s")
-    cell.start()
+    cell.start(workers=1)
     with cell.client() as client:
         for name in approvals:
             asked = eventually(lambda name=name: cell.ledger(name, "asked"))
