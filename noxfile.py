@@ -28,7 +28,7 @@ FASTAPIS = [
 ]
 FASTAPI_TOOLS = [
     *("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "python-multipart", "sqlalchemy[asyncio]", "aiosqlite"),
-    *("hypercorn", "psutil"),
+    *("hypercorn", "psutil", "httpx2>=2"),
 ]
 IN_PROCESS = [
     "tests/protocol",
