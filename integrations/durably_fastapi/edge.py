@@ -47,6 +47,8 @@ _PREFER_HEADER: Final = Header(
     description="`respond-async` answers 202 at once, `wait=N` after N seconds; the result is then at `Location`.",
 )
 
+_ROUNDS: Final = 2000
+
 _HANDED_ON: Final = ("traceparent", "tracestate", "baggage")
 
 
@@ -64,14 +66,23 @@ class EdgeCall:
     payload: PayloadSerde
     key: str | None
 
-    def identity(self, values: Mapping[str, Any]) -> bytes | None:
-        """Give what is the caller's own: a digest of what the dependencies at the edge gave."""
+    def identity(self, values: Mapping[str, Any], request: Request) -> bytes | None:
+        """Give what is the caller's own: a digest of what the dependencies at the edge gave.
+
+        Where they gave nothing, because a router or middleware authenticates, of the `Authorization` header.
+        """
         found = {
             name: jsonable_encoder(values[name] if named.identity is None else named.identity(values[name]))
             for name, named in sorted(self.carried.items())
             if named.is_edge
         }
-        return hashlib.sha256(to_json(found)).digest() if found else None
+        if found:
+            return hashlib.sha256(to_json(found)).digest()
+        credentials = request.headers.get("authorization")
+        if credentials is None:
+            return None
+        # Slower than a plain digest: what is stored must not help to guess a password.
+        return hashlib.pbkdf2_hmac("sha256", credentials.encode(), b"durably identity", _ROUNDS)
 
 
 def edge_signature(carried: Mapping[str, Named], result: Any) -> Signature:
@@ -119,7 +130,7 @@ def make_edge(
             payload=payload,
             key=None if call.key is None else str(values[call.key]),
             idempotency_key=idempotency_key,
-            identity=call.identity(values),
+            identity=None if idempotency_key is None else call.identity(values, request),
             prefer=prefer,
             root_path=request.scope.get("root_path", ""),
             headers={name: request.headers[name] for name in _HANDED_ON if name in request.headers},

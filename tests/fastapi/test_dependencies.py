@@ -245,6 +245,24 @@ def test_carried_results_scope_idempotency_keys(world: World):
     assert call("/wide", "ada") != call("/wide", "ada")
 
 
+def test_credentials_scope_idempotency_keys(world: World):
+    """Where a router authenticates, so that nothing of the caller is carried, the credentials tell callers apart."""
+    router = APIRouter(dependencies=[Depends(basic)])
+
+    @router.post("/")
+    @world.durably.endpoint
+    async def work(ctx: Context) -> str:
+        return ctx.invocation_id
+
+    world.app.include_router(router)
+
+    def call(name: str) -> str:
+        return world.client.post("/", auth=(name, "p"), headers={"idempotency-key": "k"}).json()
+
+    assert call("ada") == call("ada")
+    assert call("ada") != call("bob")
+
+
 def test_dependencies_of_routes_and_routers(world: World):
     """`dependencies=[…]` of routes, routers and inclusions are FastAPI's business, at the edge."""
 
