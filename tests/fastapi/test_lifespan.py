@@ -162,6 +162,16 @@ async def test_a_server_that_cancels_the_lifespan_stops_the_runtime():
         await engine.client().generic_call("Nothing", "here", b"")
 
 
+def test_making_it_opens_nothing(tmp_path: Path):
+    """A process that only imports the application, as a reloading server's parent may, touches no file."""
+    app = FastAPI()
+    Durably(app, url=f"sqlite:///{tmp_path}/durably.db")
+    app.openapi()
+    assert list(tmp_path.iterdir()) == []
+    with TestClient(app):
+        assert (tmp_path / "durably.db").exists()
+
+
 def test_two_runtimes_in_one_process(tmp_path: Path):
     """Two applications with stores of their own do not know each other; the client is each one's own."""
     seen: list[str] = []

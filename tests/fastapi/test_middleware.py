@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from durably import Context
 from durably_fastapi import Durably
 from durably_fastapi.dispatch import Dispatch
+from tests.hosting.signing import Signer
 
 SERVER = {"url": "http://127.0.0.1:1"}  # nothing is sent there
 
@@ -64,6 +66,18 @@ def test_others_may_not(path: str):
     app, _ = server_app(allow_unsigned=True)
     with TestClient(app, client=("192.0.2.7", 1)) as client:
         assert client.request(method, path).status_code != 401
+
+
+def test_with_keys_every_request_is_signed():
+    """With a key even this machine must sign; a signature for another path, or by another key, is refused."""
+    signer, stranger = Signer(time.time()), Signer(time.time())
+    app, _ = server_app(identity_keys=[signer.key])
+    with TestClient(app, client=("127.0.0.1", 1)) as client:
+        assert client.get("/restate/discover").status_code == 401
+        assert client.get("/restate/discover", headers=dict(signer.headers("/discover"))).status_code == 200
+        assert client.get("/restate/discover", headers=dict(signer.headers("/invoke/a/b"))).status_code == 401
+        assert client.get("/restate/discover", headers=dict(stranger.headers("/discover"))).status_code == 401
+        assert client.get("/restate/health").status_code == 200
 
 
 def test_the_embedded_engine_has_no_invoke_route():
