@@ -37,6 +37,9 @@ IN_PROCESS = [
     "tests/hosting",
     "tests/properties",
     "tests/differential",
+    "tests/web",
+    "tests/fastapi",
+    "--ignore=tests/fastapi/servers",
 ]
 
 
