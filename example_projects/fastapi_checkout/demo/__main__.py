@@ -27,7 +27,7 @@ from demo.report import Outcome, report
 from demo.story import tell
 from durably.testing.server import RestateServer, ServerNotFoundError, find_server
 
-console = Console(width=118, highlight=False)
+console = Console(width=120, highlight=False)
 
 
 async def play(place: Place) -> Outcome:
