@@ -24,13 +24,11 @@ from itertools import count
 
 from bench.fastapi_apps import STEPS
 from bench.report import Claim, print_claims
-from durably.testing.ports import free_port
 
 ROUNDS = 5
 CALLS = 200
 CLIENTS = 16
 THROUGHPUT_SECONDS = 2.0
-START_SECONDS = 30.0
 LATENCY_TARGET = 1 / 2
 THROUGHPUT_TARGET = 1 / 8
 COLUMNS = ("durably", "DBOS", "plain")
@@ -66,32 +64,21 @@ class Client:
 @contextmanager
 def serving(side: str) -> Iterator[int]:
     """Run the app of one side; give its port."""
-    port = free_port()
     with tempfile.TemporaryDirectory(prefix="durably-bench-") as directory:
-        command = [sys.executable, "-m", "bench.fastapi_apps", side, str(port), directory]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        command = [sys.executable, "-m", "bench.fastapi_apps", side, directory]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
         try:
-            _wait(process, port)
-            yield port
+            port = process.stdout.readline()
+            if not port:
+                raise RuntimeError(f"{side} did not start: {process.communicate()[1].decode()[-2000:]}")
+            first = Client(int(port))
+            first.order(0)  # waits for the start
+            first.close()
+            yield int(port)
         finally:
             process.kill()
             process.communicate()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        client = Client(port)
-        try:
-            client.order(0)
-            return
-        except ConnectionError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                raise RuntimeError(f"the app did not start: {process.communicate()[1].decode()[-2000:]}") from None
-            time.sleep(0.02)
-        finally:
-            client.close()
 
 
 def measure(side: str) -> dict[str, float]:

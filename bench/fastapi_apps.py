@@ -1,6 +1,6 @@
 """What `bench.fastapi` serves: one endpoint with three steps, plain, with durably and with DBOS.
 
-python -m bench.fastapi_apps durably PORT DIRECTORY
+python -m bench.fastapi_apps durably DIRECTORY      prints its port
 """
 
 from __future__ import annotations
@@ -93,5 +93,9 @@ APPS: dict[str, Callable[[Path], FastAPI]] = {each.__name__: each for each in (p
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # no side pays for messages that nobody reads
-    uvicorn.run(APPS[sys.argv[1]](Path(sys.argv[3])), port=int(sys.argv[2]), log_config=None, access_log=False)
+    config = uvicorn.Config(APPS[sys.argv[1]](Path(sys.argv[2])), port=0, log_config=None, access_log=False)
+    listening = config.bind_socket()
+    listening.listen()
+    print(listening.getsockname()[1], flush=True)
+    uvicorn.Server(config).run([listening])
     os._exit(0)  # DBOS leaves threads that would keep the process
