@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
 # Processes that the tests run in: most of their time they wait, for servers and timers.
 WORKERS ?= 2
+EXAMPLE := example_projects/fastapi_checkout
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
@@ -36,11 +37,11 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
-demo: $(STAMP) ## run the parcels example, kill it in the middle
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py
+demo: $(STAMP) ## run the example shop, kill it in the middle
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo
 
 demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py --server
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo --server
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)
