@@ -63,7 +63,7 @@ def test_uploads_of_other_callers(quiet_world: World):
     found = find_endpoint(quiet_world.durably.endpoint(store))
     assert found is not None
     read = found.handler.input_serde.deserialize
-    file = read(
+    file: Any = read(
         b'{"file": {"filename": "a", "headers": {"content-type": "text/plain"}, "data": "aGk="}, "raw": "aGk="}'
     )
     assert (file["file"].filename, file["file"].content_type, file["file"].size) == ("a", "text/plain", 2)

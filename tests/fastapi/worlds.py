@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -41,13 +40,13 @@ class World:
 
     def twins(
         self, path: str, function: Callable[..., Any], *, method: str = "POST", **options: Any
-    ) -> Callable[..., None]:
+    ) -> Callable[..., Any]:
         """Serve a function plain and durable; give what sends a request to both and compares the answers."""
         self.app.add_api_route(f"/plain{path}", function, methods=[method], **options)
         durable = self.durably.endpoint(function)
         self.app.add_api_route(f"/durable{path}", durable, methods=[method], **options)
 
-        def compare(url: str, status: int, **request: Any) -> httpx.Response:
+        def compare(url: str, status: int, **request: Any) -> Any:
             plain = self.client.request(method, f"/plain{url}", **request)
             answer = self.client.request(method, f"/durable{url}", **request)
             assert plain.status_code == status, plain.text
