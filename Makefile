@@ -54,8 +54,9 @@ format: $(STAMP) ## rewrite what can be rewritten
 types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
-	@. $(BIN)/activate && found=$$(pyright --verifytypes durably --ignoreexternal) && echo "All public types are known." \
-		|| { echo "$$found" | grep -B 1 error:; exit 1; }
+	@. $(BIN)/activate && for package in durably durably_fastapi; do \
+		found=$$(pyright --verifytypes $$package --ignoreexternal) && echo "All public types of $$package are known." \
+		|| { echo "$$found" | grep -B 1 error:; exit 1; }; done
 
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache

@@ -48,7 +48,7 @@ class Outgoing:
 
     def __init__(self, runtime: Runtime, send: Send) -> None:
         """Stand before `send`."""
-        self.runtime = runtime
+        self.runtime: Runtime = runtime
         self._send = send
         self._before: list[BeforeAnswer] = []
         self._is_replaced = False
