@@ -85,6 +85,7 @@ class CrashReport:
         Raises:
             HandlerFaultError: Something was found.
         """
+        __tracebackhide__ = True
         if self.findings:
             summary = f"{len(self.findings)} findings in {self.runs} runs, {self.crashes} of them with a crash:"
             raise HandlerFaultError(self.findings, summary)
