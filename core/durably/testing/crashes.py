@@ -92,9 +92,14 @@ class CrashReport:
         return self
 
     def add(self, finding: Finding) -> None:
-        """Keep a finding that is new."""
-        if all((finding.what, finding.location) != (each.what, each.location) for each in self.findings):
-            self.findings.append(finding)
+        """Keep a finding that is new, or that knows the place of one that did not."""
+        for number, known in enumerate(self.findings):
+            if known.what == finding.what and (finding.location is None or finding.location == known.location):
+                return
+            if known.what == finding.what and known.location is None:
+                self.findings[number] = finding
+                return
+        self.findings.append(finding)
 
 
 class CrashSession:

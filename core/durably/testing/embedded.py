@@ -192,7 +192,7 @@ class EmbeddedHarness:
                 when the test fails anyway: then its error says so in a note.
         """
         try:
-            if self._run is not None:
+            if self._run is not None and error is None:
                 await self._come_to_rest()
             snapshot = await take_snapshot(
                 self.engine, self._tap, self.watch, self._tested.endpoint, with_journals=self._run is not None

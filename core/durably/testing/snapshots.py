@@ -119,6 +119,8 @@ def _result(reader: Reader, log: EntryLog) -> str | None:
 def _shown(result: str | None) -> str:
     if result is None:
         return "no end"
+    if not result:
+        return "nothing"
     return result if len(result) <= 120 else result[:120] + "…"
 
 
