@@ -6,8 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+import durably
+from durably.testing.effects import Effects
+from durably.testing.findings import HandlerFaultError
+from durably.testing.fixtures import HarnessFactory, run_everywhere
+from tests.testing.shop import SERVICES, add
 
 pytest_plugins = ["pytester"]
 
@@ -136,6 +143,56 @@ def test_skipping(durably_harness):
     )
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*A real server does not have skip_time*"])
+
+
+COMMAND_LINE = SimpleNamespace(durably_always_replay=True, durably_shuffle="5", durably_server=False)
+
+
+async def test_the_options_of_a_call_win():
+    """What the call says counts more than the marker, and that more than the command line."""
+    factory = HarnessFactory(COMMAND_LINE, {"shuffle": 6, "crash_everywhere": True}, None)
+    async with factory(SERVICES, always_replay=False, skip_time=True) as env:
+        options = env._harness.options
+        assert (options.always_replay, options.shuffle, options.skip_time) == (False, 6, True)
+        assert await env.client.call(add, 2, key="a") == 2
+
+
+async def test_coroutine_tests_run_everywhere():
+    """Each run of a test begins with empty effects and what it asked to be called; crashes are told."""
+    effects = Effects()
+    factory = HarnessFactory(COMMAND_LINE, {}, effects)
+    told: list[str] = []
+
+    async def test(durably_harness: HarnessFactory) -> None:
+        durably_harness.before_each(lambda: told.append("again"))
+        durably_harness.on_crash(lambda: told.append("crash"))
+        async with durably_harness(SERVICES) as env:
+            env.effects.record("once")
+            assert await env.client.call(add, 2, key="a") == 2
+
+    await run_everywhere(test, {"processes": 0, "most_crashes": 3})(durably_harness=factory)
+    assert told.count("crash") == 3
+    assert told.count("again") == 4
+    assert len(effects.all) == 1
+
+
+def test_blocking_tests_run_everywhere():
+    """A plain test runs everywhere too, and fails with what was found."""
+    factory = HarnessFactory(SimpleNamespace(**{**vars(COMMAND_LINE), "durably_always_replay": False}), {}, None)
+    service = durably.Service("Drifting")
+    runs: list[int] = []
+
+    @service.handler()
+    async def drift(ctx: durably.Context) -> None:
+        runs.append(1)
+        await ctx.run_typed(f"step {len(runs)}", lambda: None)
+
+    def test(durably_harness: HarnessFactory) -> None:
+        with durably_harness(service) as harness:
+            harness.client.call(drift)
+
+    with pytest.raises(HandlerFaultError, match="run 'step"):
+        run_everywhere(test, {"processes": 0, "most_crashes": 2})(durably_harness=factory)
 
 
 def test_the_plugin_imports_nothing_before_it_is_used():
