@@ -9,6 +9,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
+# Processes that the tests run in: most of their time they wait, for servers and timers.
+WORKERS ?= 2
+EXAMPLE := example_projects/fastapi_checkout
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
@@ -34,11 +37,11 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
-demo: $(STAMP) ## run the parcels example, kill it in the middle
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py
+demo: $(STAMP) ## run the example shop, kill it in the middle
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo
 
 demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py --server
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo --server
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)
@@ -58,7 +61,8 @@ layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
-	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q
+	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP) $(SERVER) ## the speed and memory claims, measured beside restate-sdk, DBOS and restate-server
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -23,6 +23,17 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+# Folders whose tests take their time from the clock: real servers, timers, processes that die.
+_WITH_SERVERS = ("acceptance", "conformance", "engine", "fastapi", "flask", "web", "testing", "bench", "docs", "cli")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what checks that no thread of the process is left, before others have threads of their own."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/testing/"))
+    """Begin with the longest test, and with those that only compute beside it; servers come last, beside each other."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.nodeid.split("/")[1] if item.nodeid.startswith("tests/") else ""
+        if "engine/conformance/test_soak.py" in item.nodeid:
+            return 0
+        return 2 if folder in _WITH_SERVERS else 1
+
+    items.sort(key=place)

@@ -1,4 +1,4 @@
-"""A pytest plugin that holds each folder of `core/durably` to its own coverage.
+"""A pytest plugin that holds each folder of `core/durably`, and each adapter, to its own coverage.
 
 Owns the rule: the percentages stand in `[tool.durably.coverage]` of `pyproject.toml`, count lines and branches
 together, and a folder below its own fails the run. One number for the whole package would let a well-tested folder
@@ -17,7 +17,7 @@ import coverage
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "core" / "durably"
+PACKAGES = (ROOT / "core" / "durably", ROOT / "integrations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class FolderCoverage:
     """What was covered in one folder.
 
     Attributes:
-        folder: Name below `core/durably`; `.` for the modules directly in it.
+        folder: Name below `core/durably`, or of an adapter; `.` for the modules directly in `core/durably`.
         covered: Lines and branches that ran.
         total: Lines and branches that there are.
         required: The least percentage, or None where none is set.
@@ -59,8 +59,9 @@ def measure(data: coverage.Coverage, required: dict[str, float]) -> list[FolderC
     """Add up the recorded coverage by folder, in alphabetical order."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     missing: dict[str, dict[str, int]] = defaultdict(dict)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).parts
+    modules = [(root, path) for root in PACKAGES for path in sorted(root.rglob("*.py"))]
+    for root, path in modules:
+        parts = path.relative_to(root).parts
         folder = parts[0] if len(parts) > 1 else "."
         numbers = data._analyze(str(path)).numbers  # pyright: ignore[reportPrivateUsage] # no public call counts branches
         covered = numbers.n_executed + numbers.n_executed_branches
@@ -103,7 +104,7 @@ class _Enforcer:
         for folder in self.folders:
             required = "" if folder.required is None else f"  required {folder.required:g}%"
             terminalreporter.write_line(
-                f"{folder.folder:<12}{folder.percent:6.1f}% of {folder.total}{required}",
+                f"{folder.folder:<17}{folder.percent:6.1f}% of {folder.total}{required}",
                 red=not folder.is_enough,
             )
             if not folder.is_enough:

@@ -230,3 +230,15 @@ async def test_the_environment_chooses_the_server(monkeypatch: pytest.MonkeyPatc
             pass
     async with create_test_harness(SERVICES, server=False) as env:
         assert await env.client.call(greet, "Ada") == "Hello Ada"
+
+
+async def test_the_fastapi_adapter_can_be_tested():
+    """The adapter's object is given as it is: its services run in the harness, without the application's own engine."""
+    from fastapi import FastAPI
+
+    from durably_fastapi import Durably
+
+    adapter = Durably(FastAPI(), url="memory://")
+    adapter.bind(*SERVICES)
+    async with create_test_harness(adapter) as env:
+        assert await env.client.call(greet, "Ada") == "Hello Ada"

@@ -54,6 +54,12 @@ async def total(ctx: ObjectSharedContext) -> int:
     return 0
 
 
+@shop.handler()
+async def converted(ctx: Context, order: Order, rate: float) -> int:
+    """Take what an adapter fills, after the input."""
+    return round(order.number * rate)
+
+
 @signup.main()
 async def run(ctx: WorkflowContext, email: str) -> bool:
     """Be the run handler of a workflow."""
@@ -70,6 +76,7 @@ async def calls(ctx: Context) -> None:
     assert_type(await ctx.service_call(price, Order(1)), int)
     assert_type(ctx.service_call(price, Order(1)), RestateDurableCallFuture[int])
     assert_type(await ctx.service_call(weight, Order(1)), float)
+    assert_type(await ctx.service_call(converted, Order(1)), int)
     assert_type(await ctx.object_call(add, "key", Order(1)), list[int])
     assert_type(await ctx.workflow_call(run, "key", "a@example.com"), bool)
     assert_type(await ctx.call(add, Order(1), key="key"), list[int])

@@ -14,6 +14,7 @@ from durably.authoring.futures import DurableFuture, RecordedRunFuture, RestateD
 from durably.authoring.operations import DEFAULT_SERDE, Operations, milliseconds, wall_clock_ms
 from durably.authoring.probes import probe
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy, step_misuse
+from durably.authoring.step_managers import manage_step
 from durably.errors import ProtocolError
 from durably.serde import DefaultSerde, Serde, resolve_serde, return_serde
 
@@ -148,10 +149,13 @@ class Steps(Operations):
             raise self.broken(error) from error
         if recorded:
             return RecordedRunFuture(self, handle, serde.deserialize)
+        is_managed = bool(self.handler.step_managers) and action not in _CLOCKS
         watching = probe.get()
         if watching is not None:
             action = watching.step(name, action)
         run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
+        if is_managed:
+            manage_step(run, self, self.handler.step_managers)
         self.driver.runs[handle] = run
         return run
 
@@ -205,3 +209,6 @@ async def _read_clock() -> float:
 def _read_clock_here() -> float:
     watching = probe.get()
     return time.time() if watching is None else watching.now_ms() / 1000
+
+
+_CLOCKS = (_read_clock, _read_clock_here)

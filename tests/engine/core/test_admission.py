@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from durably.engine.actions import Accepted, Await, Failed, FailureSource, StartAttempt, Success
 from durably.engine.core import idempotent_id, workflow_id
+from durably.engine.options import EngineOptions, Limits
 from durably.engine.records import Failure, Status, Target
 from durably.protocol import messages
 from durably.protocol.messages import MessageType as T
@@ -49,6 +50,17 @@ def test_call_starts_an_attempt_with_its_input():
     assert [(header.key, header.value) for header in given.headers] == [("a", "b")]
     box.output(plan.invocation_id, b"hello")
     assert box.replies[token] == Success(plan.invocation_id, b"hello")
+
+
+def test_a_request_that_fits_in_no_message_is_refused():
+    """Also from a client in the process, which no ingress checks: no attempt could ever read its input."""
+    box = Box(options=EngineOptions(limits=Limits(message_bytes=1000)))
+    fits = box.invoke(body=b"x" * 984)
+    refused = box.replies[box.invoke(body=b"x" * 985)]
+    assert isinstance(refused, Failed)
+    assert (refused.code, refused.source) == (413, FailureSource.INGRESS)
+    assert isinstance(box.replies[box.invoke(body=b"x" * 967, headers=(("a", "b"),))], Failed)
+    assert fits not in box.replies
 
 
 def test_unknown_handler_is_refused():

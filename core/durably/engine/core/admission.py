@@ -45,6 +45,9 @@ __all__ = ["ALREADY_INVOKED", "Admission", "Request", "admit", "invoke", "may_no
 ALREADY_INVOKED = Failure(409, "the workflow method was already invoked")
 """What a second submission of a workflow's run fails with."""
 
+_HEADER_OVERHEAD_BYTES = 16
+"""Most that the encoding adds to a header, and to the whole message."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -100,6 +103,9 @@ def invoke(turn: Turn, event: Invoke) -> None:
     if refused is not None:
         turn.reply(event.reply, _refusal(400, refused))
         return
+    if _input_bytes(event) > turn.options.limits.message_bytes:
+        turn.reply(event.reply, _refusal(413, "The request is larger than a message to a service may be."))
+        return
     admission = admit(
         turn,
         Request(
@@ -125,6 +131,12 @@ def invoke(turn: Turn, event: Invoke) -> None:
         turn.reply(event.reply, outcome_of(invocation.id, b"" if result is None else result, invocation.expires_at))
     else:
         turn.await_(event.reply, invocation)
+
+
+def _input_bytes(event: Invoke) -> int:
+    """Give the size of the one message in which a service gets it: beyond the limit no attempt could begin."""
+    headers = sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in event.headers)
+    return len(event.body) + headers + _HEADER_OVERHEAD_BYTES
 
 
 def may_not_invoke(scope: str | None, limit_key: str | None, idempotency_key: str | None) -> str | None:
