@@ -40,7 +40,7 @@ _IMAGE = "docker.io/restatedev/restate:latest"
 
 
 def blocking_test_harness(
-    app_or_services: Any,
+    app: Any,
     follow_logs: bool = False,
     restate_image: str = _IMAGE,
     always_replay: bool = False,
@@ -66,7 +66,7 @@ def blocking_test_harness(
         engine=engine,
         on_crash=on_crash,
     )
-    what = tested(app_or_services, journal_value_codec)
+    what = tested(app, journal_value_codec)
     if runs_on_server(server):
         return cast("BlockingHarness", _served(what, options, follow_logs=follow_logs))
     return BlockingHarness(what, options, effects)
@@ -79,7 +79,7 @@ blocking_test_harness.__test__ = False  # type: ignore[attr-defined] # pyright: 
 
 @asynccontextmanager
 async def create_test_harness(
-    app_or_services: Any,
+    app: Any,
     follow_logs: bool = False,
     restate_image: str = _IMAGE,
     always_replay: bool = False,
@@ -96,7 +96,7 @@ async def create_test_harness(
     """Run an application and a runtime that knows it, for the time of an `async with` block.
 
     Args:
-        app_or_services: An ASGI application as `durably.app` makes it, services, or an adapter's object.
+        app: An ASGI application as `durably.app` makes it, services, or an adapter's object.
         follow_logs: Copy the real server's log to stderr; the embedded engine logs as the application does.
         restate_image: Accepted for code written for containers, and not used: there is no container here.
         always_replay: Suspend at every wait, so that each one is followed by a replay; finds handlers that are not
@@ -125,7 +125,7 @@ async def create_test_harness(
         engine=engine,
         on_crash=on_crash,
     )
-    what = tested(app_or_services, journal_value_codec)
+    what = tested(app, journal_value_codec)
     if not runs_on_server(server):
         async with EmbeddedHarness(what, options, effects) as environment:
             yield environment
