@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
+EXAMPLE := example_projects/fastapi_checkout
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
 help: ## show this list
@@ -34,11 +35,11 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
-demo: $(STAMP) ## run the parcels example, kill it in the middle
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py
+demo: $(STAMP) ## run the example shop, kill it in the middle
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo
 
 demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
-	@$(BIN)/python example_projects/fastapi_parcels/demo.py --server
+	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo --server
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)

@@ -3,6 +3,7 @@
     nox                      all of it
     nox -s tests-3.13        one Python
     nox -s protobuf-5        one protobuf runtime
+    nox -s fastapi           the adapter on every FastAPI version of the list
 
 `make test` is what a developer runs and covers one Python; this looks at what changes between environments. The tests
 with real servers run once, in `make test`.
@@ -16,10 +17,19 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "protobuf", "wheel"]
+nox.options.sessions = ["tests", "protobuf", "fastapi", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
+# The oldest that is supported, then about the first release of each month; the newest is what `make test` installs.
+FASTAPIS = [
+    *("0.115.0", "0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
+    *("0.142.0", "0.147.0", "0.155.0", "0.163.0"),
+]
+FASTAPI_TOOLS = [
+    *("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "python-multipart", "sqlalchemy[asyncio]", "aiosqlite"),
+    *("hypercorn", "psutil"),
+]
 IN_PROCESS = [
     "tests/protocol",
     "tests/machine",
@@ -48,6 +58,17 @@ def protobuf(session: nox.Session, major: str) -> None:
         session.run(
             "python", "-m", "pytest", "-q", *paths, env={"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
         )
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("version", FASTAPIS, ids=FASTAPIS)
+def fastapi(session: nox.Session, version: str) -> None:
+    """Run the adapter's tests, without server processes, on one version of FastAPI and the Starlette it asks for."""
+    session.install("-e", ".[client,engine,fastapi,identity]", f"fastapi=={version}", *FASTAPI_TOOLS)
+    session.run("python", "-c", "import fastapi, starlette as s; print(fastapi.__version__, s.__version__)")
+    paths = session.posargs or ["tests/fastapi", "--ignore=tests/fastapi/servers"]
+    # What an old version, or a new tool, says about its own future is not about us.
+    session.run("python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning", *paths)
 
 
 @nox.session(python=PYTHONS[0])

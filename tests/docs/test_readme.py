@@ -6,13 +6,16 @@ import asyncio
 import re
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import Header
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
 from werkzeug.test import Client
 
 from bench import frames
@@ -22,14 +25,58 @@ CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADERS = {"content-type": frames.CONTENT_TYPE.decode()}
 
 
+class Order(BaseModel):
+    """What the reader's app takes."""
+
+    card: str
+
+
+class User(BaseModel):
+    """Who the reader's app knows."""
+
+    email: str
+
+
+class Receipt(BaseModel):
+    """What the reader's app gives."""
+
+    order_id: str
+    payment: str
+
+
+class Session:
+    """What the reader's app calls a database."""
+
+
+def current_user(x_user: Annotated[str, Header()]) -> User:
+    """Sign in."""
+    return User(email=x_user)
+
+
+opened: list[str] = []
+
+
+def get_db() -> Iterator[Session]:
+    """Open a session, and close it."""
+    opened.append("opened")
+    yield Session()
+    opened.append("closed")
+
+
+def save_order(db: Session, order_id: str, user: User, payment: str) -> None:
+    """Save an order in a session that is open."""
+    opened.append(f"saved {order_id}")
+
+
 def stubs() -> dict[str, Any]:
     """Give what the examples take from the reader's own app."""
     return {
         "__name__": "readme",
-        "timedelta": timedelta,
-        "charge_card": lambda order_id: f"receipt-{order_id}",
-        "send_mail": lambda receipt: None,
-        "collect": lambda month: f"report-{month}",
+        "timedelta": lambda days: timedelta(0),  # nobody waits for two days
+        "charge_card": lambda order: f"paid with {order.card}",
+        "collect": lambda order_id="", month="": f"collected {order_id}{month}",
+        "send_mail": lambda email: None,
+        **{each.__name__: each for each in (Order, User, Receipt, Session, current_user, get_db, save_order)},
     }
 
 
@@ -53,31 +100,40 @@ async def over_asgi(app: Any, use: Callable[[httpx.AsyncClient], Any]) -> Any:
         return await use(client)
 
 
-def test_the_engine_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The app starts with its engine, takes an order, and the same order again is the same invocation."""
+def test_the_fastapi_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The durable endpoint answers as its route says, opens a session for each step, and asks who is there."""
     monkeypatch.chdir(tmp_path)
-    found = run_blocks('durably.Service("Checkout")', "durably.Engine(")
-
-    async def use(client: httpx.AsyncClient) -> None:
-        async with found["lifespan"](found["shop"]):
-            sent = [await client.post("/orders/A-1") for _ in range(2)]
-            assert [answer.status_code for answer in sent] == [202, 202]
-            assert sent[0].json() == sent[1].json()
-            assert sent[0].json().startswith("inv_1")
-
-    asyncio.run(over_asgi(found["shop"], use))
+    opened.clear()
+    app = run_blocks("Durably(app)")["app"]
+    with TestClient(app) as client:
+        headers = {"x-user": "ada@home.example", "idempotency-key": "A-1"}
+        answers = [client.post("/orders/A-1", json={"card": "4000"}, headers=headers) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        assert answers[0].json() == answers[1].json() == {"order_id": "A-1", "payment": "paid with 4000"}
+        assert opened == ["opened", "closed", "opened", "saved A-1", "closed", "opened", "closed"]
+        assert client.post("/orders/A-2", json={"card": "4000"}).status_code == 422
     assert (tmp_path / "durably.db").is_file()
 
 
-def test_the_fastapi_example():
+def test_the_engine_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The engine takes an order, and the same order again is the same invocation."""
+    monkeypatch.chdir(tmp_path)
+    found = run_blocks('durably.Service("Checkout")')
+    sent = [asyncio.run(found["main"]()) for _ in range(2)]
+    assert sent[0] == sent[1]
+    assert sent[0].startswith("inv_1")
+    assert (tmp_path / "orders.db").is_file()
+
+
+def test_the_mount_example():
     """A mounted service is discovered and called, and the app's own documentation is still there."""
-    app = run_blocks('durably.Service("Checkout")', "app = FastAPI()")["app"]
+    app = run_blocks('durably.Service("Checkout")', "mounted = FastAPI()")["mounted"]
 
     async def use(client: httpx.AsyncClient) -> None:
         assert (await client.get("/docs")).status_code == 200
         manifest = (await client.get("/restate/discover")).json()
         assert [service["name"] for service in manifest["services"]] == ["Checkout"]
-        answer = await client.post("/restate/invoke/Checkout/place", content=frames.journal(b'"A-1"'), headers=HEADERS)
+        answer = await client.post("/restate/invoke/Checkout/fulfil", content=frames.journal(b'"A-1"'), headers=HEADERS)
         assert answer.status_code == 200
         assert types_of(answer.content) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
 
@@ -104,7 +160,7 @@ def test_the_django_example(monkeypatch: pytest.MonkeyPatch):
         assert (await client.get("/")).text == "the shop"
         manifest = (await client.get("/restate/discover")).json()
         assert [service["name"] for service in manifest["services"]] == ["Checkout"]
-        answer = await client.post("/restate/invoke/Checkout/place", content=frames.journal(b'"A-1"'), headers=HEADERS)
+        answer = await client.post("/restate/invoke/Checkout/fulfil", content=frames.journal(b'"A-1"'), headers=HEADERS)
         assert types_of(answer.content) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
 
     asyncio.run(over_asgi(application, use))
@@ -125,4 +181,4 @@ def test_the_flask_example():
     assert manifest["protocolMode"] == "REQUEST_RESPONSE"
     first = client.post("/restate/invoke/Reports/build", data=frames.journal(b'"2026-05"'), headers=HEADERS)
     assert types_of(first.data) == [frames.RUN, frames.PROPOSE, frames.SUSPENSION]
-    assert b"report-2026-05" in first.data
+    assert b"collected 2026-05" in first.data

@@ -28,6 +28,7 @@ from durably.authoring.current import in_step
 from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
 from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure, written
+from durably.authoring.step_managers import ManagedFunction
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -276,6 +277,8 @@ class AsyncDriver:
 
     async def _in_thread(self, run: RunFuture[Any]) -> Any:
         """Execute a plain function in a thread; wait for what it gives if that is awaitable."""
+        if isinstance(run.action, ManagedFunction):
+            return await run.action.in_thread(run.arguments, run.keywords)
         call = partial(copy_context().run, run.action, *run.arguments, **run.keywords)
         value = await asyncio.get_running_loop().run_in_executor(None, call)
         return await value if isawaitable(value) else value

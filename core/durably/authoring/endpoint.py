@@ -66,6 +66,7 @@ class Endpoint:
         self.machine_options: MachineOptions = MachineOptions()
         self.codec_source: CodecSource = CodecSource(None)
         self._journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None
+        self._sealed_because: str | None = None
 
     @property
     def journal_value_codec(self) -> JournalValueCodec | JournalValueCodecProvider | None:
@@ -91,6 +92,14 @@ class Endpoint:
         for service in services:
             self._bind(service)
         return self
+
+    def seal(self, reason: str) -> None:
+        """Refuse further services, and say why, until `unseal`."""
+        self._sealed_because = reason
+
+    def unseal(self) -> None:
+        """Take services again."""
+        self._sealed_because = None
 
     def streaming_protocol(self) -> Self:
         """Tell the runtime to stream, whatever the server seems able to do; gives the endpoint itself."""
@@ -120,6 +129,10 @@ class Endpoint:
         if not isinstance(service, (Service, VirtualObject, Workflow)):
             raise RegistrationError(
                 f"{service!r} is not a service.", hint="Bind instances of Service, VirtualObject or Workflow."
+            )
+        if self._sealed_because is not None:
+            raise RegistrationError(
+                f"{service.name!r} cannot be bound any more. {self._sealed_because}", hint="Bind it at import."
             )
         if service.name in self.services:
             raise RegistrationError(f"The name {service.name!r} is bound already.", hint="Names are per deployment.")

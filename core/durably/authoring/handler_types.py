@@ -5,12 +5,14 @@ its result through an awaitable, a `def` handler gives it directly. A type check
 function gives up, so the alternatives differ in their first parameter: a function that takes an asynchronous context
 cannot be meant as a `def` handler, and the other way round. Each context below has all others of its kind as bases,
 because a function fits if it takes any of them.
+
+After the input a handler may have parameters that an adapter fills, such as FastAPI's dependencies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar
 
 if TYPE_CHECKING:
     from durably.authoring.contexts import WorkflowContext, WorkflowSharedContext
@@ -31,9 +33,9 @@ InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 
 HandlerType = (
-    Callable[[_AnyContext, InputT], Awaitable[OutputT]]
+    Callable[Concatenate[_AnyContext, InputT, ...], Awaitable[OutputT]]
     | Callable[[_AnyContext], Awaitable[OutputT]]
-    | Callable[[_AnySyncContext, InputT], OutputT]
+    | Callable[Concatenate[_AnySyncContext, InputT, ...], OutputT]
     | Callable[[_AnySyncContext], OutputT]
 )
 """A registered handler function, as the decorator gave it back."""

@@ -18,7 +18,14 @@ from typing import Any, Final, TypeVar, cast
 from durably.annotations import plain_function
 from durably.authoring.failures import FailureMap
 from durably.authoring.options import ContextManagerFactory, HandlerOptions
-from durably.authoring.signatures import HandlerKind, HandlerSignature, ServiceKind, read_signature
+from durably.authoring.signatures import (
+    HandlerKind,
+    HandlerSignature,
+    ServiceKind,
+    binder_step_managers,
+    read_signature,
+)
+from durably.authoring.step_managers import StepManagerFactory
 from durably.errors import (
     RegistrationError,
     RetryableError,
@@ -108,6 +115,7 @@ class Handler:
         input: What it takes.
         output: What it gives.
         context_managers: Entered around each attempt, the first one outermost; the service's come first.
+        step_managers: Make what is entered around each executed step: the service's, the handler's, the binders'.
         failures: Which exceptions are terminal, by the handler's and the service's word.
         explicit_cancellation: Whether it deals with cancellation itself.
         options: What the runtime is told.
@@ -129,6 +137,7 @@ class Handler:
     input: Payload
     output: Payload
     context_managers: tuple[ContextManagerFactory, ...]
+    step_managers: tuple[StepManagerFactory, ...]
     failures: FailureMap
     explicit_cancellation: bool
     options: HandlerOptions
@@ -229,9 +238,10 @@ def make_handler(function: Callable[..., Any], definition: HandlerDefinition) ->
         input=input_payload,
         output=output_payload,
         context_managers=service.context_managers + options.context_managers,
+        step_managers=service.step_managers + options.step_managers + binder_step_managers(function, signature),
         failures=definition.failures,
         explicit_cancellation=bool(service.explicit_cancellation if explicit is None else explicit),
-        options=replace(options, context_managers=()),
+        options=replace(options, context_managers=(), step_managers=()),
         documentation=inspect.getdoc(plain_function(function)),
         signature=signature,
     )

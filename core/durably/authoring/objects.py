@@ -5,7 +5,7 @@ Owns `VirtualObject` and its options; the registration itself is in `authoring.s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from durably.authoring.options import (
 )
 from durably.authoring.services import AnyFailures, DefinedService, keyed_handler_kind
 from durably.authoring.signatures import ServiceKind
+from durably.authoring.step_managers import StepManagerFactory
 from durably.serde import DEFAULT_SERDE, Serde
 
 __all__ = ["VirtualObject"]
@@ -51,6 +52,7 @@ class VirtualObject(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> None:
         """Define a virtual object; the options hold for all its handlers unless a handler says otherwise.
 
@@ -69,6 +71,7 @@ class VirtualObject(DefinedService):
             invocation_context_managers: Entered around each attempt, the first one outermost.
             failures: Exception classes that are terminal, with their status.
             explicit_cancellation: True leaves cancellation to the handlers.
+            step_managers: Make what is entered around each executed step, the first one outermost.
 
         Raises:
             RegistrationError: The name cannot work.
@@ -86,6 +89,7 @@ class VirtualObject(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         super().__init__(name, description, options, failures)
 
@@ -110,6 +114,7 @@ class VirtualObject(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> Callable[[FunctionT], FunctionT]:
         """Register the decorated function, `async def` or `def`, and give it back.
 
@@ -135,6 +140,7 @@ class VirtualObject(DefinedService):
             invocation_context_managers: Entered inside the object's.
             failures: Exception classes that are terminal here; they win over the object's.
             explicit_cancellation: See the object.
+            step_managers: Entered inside the object's.
 
         Raises:
             ConfigurationError: `kind` is none of the two.
@@ -152,6 +158,7 @@ class VirtualObject(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         handler_kind = keyed_handler_kind(kind, f"{self.name}/{name or 'handler'}")
         return self._decorator(name, handler_kind, accept, content_type, input_serde, output_serde, options, failures)

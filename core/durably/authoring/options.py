@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from durably.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from durably.authoring.step_managers import StepManagerFactory
 
 __all__ = ["ContextManagerFactory", "HandlerOptions", "InvocationRetryPolicy", "StatePreload", "preload"]
 
@@ -82,6 +85,7 @@ class HandlerOptions:
         invocation_retry_policy: How failed attempts are repeated.
         explicit_cancellation: True leaves cancellation to the handler, which then awaits it itself.
         context_managers: Entered around each attempt, the first one outermost.
+        step_managers: Make what is entered around each executed step, the first one outermost.
     """
 
     metadata: Mapping[str, str] | None = None
@@ -96,6 +100,7 @@ class HandlerOptions:
     invocation_retry_policy: InvocationRetryPolicy | None = None
     explicit_cancellation: bool | None = None
     context_managers: tuple[ContextManagerFactory, ...] = field(default=())
+    step_managers: tuple[StepManagerFactory, ...] = field(default=())
 
     def __post_init__(self) -> None:
         """Refuse what no runtime could obey.

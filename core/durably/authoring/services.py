@@ -7,7 +7,7 @@ Objects and workflows stand in `authoring.objects` and `authoring.workflows`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, Final, TypeVar
@@ -16,6 +16,7 @@ from durably.authoring.failures import FailureMap, FailureRule
 from durably.authoring.handlers import Handler, HandlerDefinition, attach_handler, make_handler
 from durably.authoring.options import ContextManagerFactory, HandlerOptions, InvocationRetryPolicy
 from durably.authoring.signatures import HandlerKind, ServiceKind
+from durably.authoring.step_managers import StepManagerFactory
 from durably.errors import ConfigurationError, RegistrationError
 from durably.serde import DEFAULT_SERDE, Serde
 
@@ -153,6 +154,7 @@ class Service(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> None:
         """Define a service; the options hold for all its handlers unless a handler says otherwise.
 
@@ -169,6 +171,7 @@ class Service(DefinedService):
             invocation_context_managers: Entered around each attempt, the first one outermost.
             failures: Exception classes that are terminal, with their status.
             explicit_cancellation: True leaves cancellation to the handlers.
+            step_managers: Make what is entered around each executed step, the first one outermost.
 
         Raises:
             RegistrationError: The name cannot work.
@@ -184,6 +187,7 @@ class Service(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         super().__init__(name, description, options, failures)
 
@@ -205,6 +209,7 @@ class Service(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> Callable[[FunctionT], FunctionT]:
         """Register the decorated function, `async def` or `def`, and give it back.
 
@@ -227,6 +232,7 @@ class Service(DefinedService):
             invocation_context_managers: Entered inside the service's.
             failures: Exception classes that are terminal here; they win over the service's.
             explicit_cancellation: See the service.
+            step_managers: Entered inside the service's.
 
         Raises:
             RegistrationError: The name is taken or cannot work, or the signature cannot; names the parameter.
@@ -241,6 +247,7 @@ class Service(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         return self._decorator(
             name, HandlerKind.PLAIN, accept, content_type, input_serde, output_serde, options, failures

@@ -20,10 +20,10 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from durably.annotations import (
     UnresolvedAnnotationError,
@@ -34,13 +34,18 @@ from durably.annotations import (
 )
 from durably.errors import RegistrationError
 
+if TYPE_CHECKING:
+    from durably.authoring.step_managers import StepManagerFactory
+
 __all__ = [
     "Binder",
     "BoundParameter",
     "HandlerKind",
     "HandlerSignature",
     "ServiceKind",
+    "StepBinder",
     "add_binder",
+    "binder_step_managers",
     "read_signature",
     "remove_binder",
 ]
@@ -93,6 +98,15 @@ class Binder(Protocol):
         ...
 
 
+@runtime_checkable
+class StepBinder(Binder, Protocol):
+    """A binder that has resources of single steps too. It is asked for every handler, claimed parameters or none."""
+
+    def step_managers(self, function: Callable[..., Any], signature: HandlerSignature) -> Sequence[StepManagerFactory]:
+        """Give what makes the managers of the handler's steps; empty where there is nothing to open."""
+        ...
+
+
 _binders: list[Binder] = []
 
 
@@ -106,6 +120,16 @@ def remove_binder(binder: Binder) -> None:
     """Undo `add_binder`; handlers registered in between keep what they have."""
     if binder in _binders:
         _binders.remove(binder)
+
+
+def binder_step_managers(function: Callable[..., Any], signature: HandlerSignature) -> tuple[StepManagerFactory, ...]:
+    """Give the step managers that binders have for a handler."""
+    return tuple(
+        factory
+        for binder in _binders
+        if isinstance(binder, StepBinder)
+        for factory in binder.step_managers(function, signature)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from durably.authoring.current import in_step
 from durably.authoring.futures import DurableFuture, RecordedRunFuture, RestateDurableSleepFuture, RunFuture
 from durably.authoring.operations import DEFAULT_SERDE, Operations, milliseconds, wall_clock_ms
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy, step_misuse
+from durably.authoring.step_managers import manage_step
 from durably.errors import ProtocolError
 from durably.serde import DefaultSerde, Serde, resolve_serde, return_serde
 
@@ -148,6 +149,8 @@ class Steps(Operations):
         if recorded:
             return RecordedRunFuture(self, handle, serde.deserialize)
         run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
+        if self.handler.step_managers and action not in _CLOCKS:
+            manage_step(run, self, self.handler.step_managers)
         self.driver.runs[handle] = run
         return run
 
@@ -200,3 +203,6 @@ async def _read_clock() -> float:
 
 def _read_clock_here() -> float:
     return time.time()
+
+
+_CLOCKS = (_read_clock, _read_clock_here)

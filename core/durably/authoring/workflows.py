@@ -5,7 +5,7 @@ Owns `Workflow` and its options; the registration itself is in `authoring.servic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ from durably.authoring.options import (
 )
 from durably.authoring.services import AnyFailures, DefinedService, with_retention
 from durably.authoring.signatures import HandlerKind, ServiceKind
+from durably.authoring.step_managers import StepManagerFactory
 from durably.serde import DEFAULT_SERDE, Serde
 
 __all__ = ["Workflow"]
@@ -47,6 +48,7 @@ class Workflow(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> None:
         """Define a workflow; the options hold for all its handlers unless a handler says otherwise.
 
@@ -65,6 +67,7 @@ class Workflow(DefinedService):
             invocation_context_managers: Entered around each attempt, the first one outermost.
             failures: Exception classes that are terminal, with their status.
             explicit_cancellation: True leaves cancellation to the handlers.
+            step_managers: Make what is entered around each executed step, the first one outermost.
 
         Raises:
             RegistrationError: The name cannot work.
@@ -82,6 +85,7 @@ class Workflow(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         super().__init__(name, description, options, failures)
 
@@ -105,6 +109,7 @@ class Workflow(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> Callable[[FunctionT], FunctionT]:
         """Register the decorated function as the run of this workflow, and give it back.
 
@@ -129,6 +134,7 @@ class Workflow(DefinedService):
             invocation_context_managers: Entered inside the workflow's.
             failures: Exception classes that are terminal here; they win over the workflow's.
             explicit_cancellation: See the workflow.
+            step_managers: Entered inside the workflow's.
 
         Raises:
             RegistrationError: The name is taken or cannot work, or the signature cannot; names the parameter.
@@ -144,6 +150,7 @@ class Workflow(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         run_options = with_retention(options, workflow_retention)
         return self._decorator(
@@ -170,6 +177,7 @@ class Workflow(DefinedService):
         *,
         failures: AnyFailures = None,
         explicit_cancellation: bool | None = None,
+        step_managers: Iterable[StepManagerFactory] = (),
     ) -> Callable[[FunctionT], FunctionT]:
         """Register the decorated function as a handler beside the run, and give it back.
 
@@ -194,6 +202,7 @@ class Workflow(DefinedService):
             invocation_context_managers: Entered inside the workflow's.
             failures: Exception classes that are terminal here; they win over the workflow's.
             explicit_cancellation: See the workflow.
+            step_managers: Entered inside the workflow's.
 
         Raises:
             RegistrationError: The name is taken or cannot work, or the signature cannot; names the parameter.
@@ -210,6 +219,7 @@ class Workflow(DefinedService):
             invocation_retry_policy=invocation_retry_policy,
             explicit_cancellation=explicit_cancellation,
             context_managers=tuple(invocation_context_managers or ()),
+            step_managers=tuple(step_managers),
         )
         return self._decorator(
             name, HandlerKind.SHARED, accept, content_type, input_serde, output_serde, options, failures

@@ -5,8 +5,10 @@ Owns the sending over httpx's async client; requests and answers are `client.req
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +17,9 @@ from durably.authoring.codec import CodecSource, JournalValueCodec, JournalValue
 from durably.client import requests, transport
 from durably.client.interfaces import (
     HttpError,
+    InvocationAnswer,
     InvocationOutput,
+    InvocationRef,
     RestateClientSendHandle,
 )
 from durably.client.requests import CallTarget, IngressRequest
@@ -53,12 +57,15 @@ class Client(Verbs):
         self._codec = CodecSource(journal_codec)
 
     async def _exchange(self, request: IngressRequest) -> bytes:
+        return (await self._respond(request)).content
+
+    async def _respond(self, request: IngressRequest) -> httpx.Response:
         with transport.translated_errors(str(self.client.base_url)):
             response = await self.client.request(
                 request.method, request.path, headers={**self.headers, **request.headers}, content=request.content
             )
-        requests.raise_for_status(response.status_code, response.reason_phrase, response.content)
-        return response.content
+        requests.raise_for_status(response.status_code, response.reason_phrase, response.content, response.headers)
+        return response
 
     async def _encoded(self, body: bytes) -> bytes:
         codec = await self._codec.get()
@@ -178,6 +185,53 @@ class Client(Verbs):
             limit_key=limit_key,
         )
         return await self._send(target, arg, requests.raw_content_type(arg), headers, send_delay)
+
+    async def generic_invoke(
+        self,
+        service: str,
+        handler: str,
+        arg: bytes,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> InvocationAnswer:
+        """Call a handler as `generic_call` does; the answer names the invocation too."""
+        target = CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key)
+        request = requests.call_request(target, await self._encoded(arg), requests.raw_content_type(arg), headers)
+        return await self._answer(request)
+
+    async def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
+        """Wait for the result of an invocation that was started before, as bytes.
+
+        Args:
+            invocation: Which.
+            timeout: Longest wait; None waits as long as the handler takes.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+            TimeoutError: It is not completed yet.
+        """
+        request = requests.result_request(invocation, "attach")
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            return await self._answer(request)
+
+    async def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
+        """Give the result of an invocation that was started before, as bytes; None while it is not completed.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+        """
+        try:
+            return await self._answer(requests.result_request(invocation, "output"))
+        except HttpError as error:
+            if error.status_code == requests.OUTPUT_NOT_READY:
+                return None
+            raise
+
+    async def _answer(self, request: IngressRequest) -> InvocationAnswer:
+        response = await self._respond(request)
+        answer = requests.answer_of(response.content, response.headers)
+        return replace(answer, body=await self._decoded(answer.body))
 
     async def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
         """Wait for the result of an invocation that was started before.

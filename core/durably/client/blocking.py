@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,9 @@ from durably.client import requests, transport
 from durably.client.blocking_verbs import BlockingScopedClient, BlockingVerbs
 from durably.client.interfaces import (
     HttpError,
+    InvocationAnswer,
     InvocationOutput,
+    InvocationRef,
     RestateClientSendHandle,
 )
 from durably.client.requests import CallTarget, IngressRequest
@@ -53,12 +56,20 @@ class BlockingClient(BlockingVerbs):
         self._codec = CodecSource(journal_codec)
 
     def _exchange(self, request: IngressRequest) -> bytes:
-        with transport.translated_errors(str(self.client.base_url)):
+        return self._respond(request).content
+
+    def _respond(self, request: IngressRequest, timeout: timedelta | None = None) -> httpx.Response:
+        limit = transport.read_limit(self.client.timeout, timeout)
+        with transport.translated_errors(str(self.client.base_url), is_limited=timeout is not None):
             response = self.client.request(
-                request.method, request.path, headers={**self.headers, **request.headers}, content=request.content
+                request.method,
+                request.path,
+                headers={**self.headers, **request.headers},
+                content=request.content,
+                timeout=limit,
             )
-        requests.raise_for_status(response.status_code, response.reason_phrase, response.content)
-        return response.content
+        requests.raise_for_status(response.status_code, response.reason_phrase, response.content, response.headers)
+        return response
 
     def _encoded(self, body: bytes) -> bytes:
         codec = self._codec.get_blocking()
@@ -178,6 +189,51 @@ class BlockingClient(BlockingVerbs):
             limit_key=limit_key,
         )
         return self._send(target, arg, requests.raw_content_type(arg), headers, send_delay)
+
+    def generic_invoke(
+        self,
+        service: str,
+        handler: str,
+        arg: bytes,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> InvocationAnswer:
+        """Call a handler as `generic_call` does; the answer names the invocation too."""
+        target = CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key)
+        request = requests.call_request(target, self._encoded(arg), requests.raw_content_type(arg), headers)
+        return self._answer(request)
+
+    def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
+        """Wait for the result of an invocation that was started before, as bytes.
+
+        Args:
+            invocation: Which.
+            timeout: Longest wait; None waits as long as the handler takes.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+            TimeoutError: It is not completed yet.
+        """
+        return self._answer(requests.result_request(invocation, "attach"), timeout)
+
+    def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
+        """Give the result of an invocation that was started before, as bytes; None while it is not completed.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+        """
+        try:
+            return self._answer(requests.result_request(invocation, "output"))
+        except HttpError as error:
+            if error.status_code == requests.OUTPUT_NOT_READY:
+                return None
+            raise
+
+    def _answer(self, request: IngressRequest, timeout: timedelta | None = None) -> InvocationAnswer:
+        response = self._respond(request, timeout)
+        answer = requests.answer_of(response.content, response.headers)
+        return replace(answer, body=self._decoded(answer.body))
 
     def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
         """Wait for the result of an invocation that was started before.

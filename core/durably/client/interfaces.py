@@ -16,10 +16,14 @@ from durably.errors import ClientError
 
 __all__ = [
     "HttpError",
+    "IdempotentRequest",
+    "InvocationAnswer",
     "InvocationOutput",
+    "InvocationRef",
     "RestateClient",
     "RestateClientSendHandle",
     "RestateScopedClient",
+    "WorkflowRun",
 ]
 
 InputT = TypeVar("InputT")
@@ -35,18 +39,29 @@ class HttpError(ClientError):
         message: What the runtime said, or the status in words.
         body: The response's body as text.
         metadata: What came with a handler's `TerminalError`; empty if nothing did.
+        invocation_id: Which invocation failed, where the runtime tells.
+        source: `invocation` where the handler failed, `ingress` where the runtime refused; None if it does not tell.
 
     Source: Restate ingress, error responses.
     """
 
     def __init__(
-        self, status_code: int, message: str, body: str | None = None, metadata: dict[str, str] | None = None
+        self,
+        status_code: int,
+        message: str,
+        body: str | None = None,
+        metadata: dict[str, str] | None = None,
+        *,
+        invocation_id: str | None = None,
+        source: str | None = None,
     ) -> None:
         """Keep what was answered."""
         super().__init__(message)
         self.status_code = status_code
         self.body = body
         self.metadata: dict[str, str] = metadata or {}
+        self.invocation_id = invocation_id
+        self.source = source
 
     def __str__(self) -> str:
         """Give status and message."""
@@ -83,6 +98,41 @@ class InvocationOutput(Generic[T]):
 
     is_ready: bool
     value: T | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationAnswer:
+    """The result of an invocation, as bytes.
+
+    Attributes:
+        invocation_id: Which, where the runtime tells.
+        body: What the handler returned.
+    """
+
+    invocation_id: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """The run of a workflow by its key."""
+
+    workflow: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentRequest:
+    """An invocation by the idempotency key that it was made with; `key` is None for a plain service."""
+
+    service: str
+    handler: str
+    idempotency_key: str
+    key: str | None = None
+
+
+InvocationRef = str | WorkflowRun | IdempotentRequest
+"""Which invocation: by its id, or by what made it."""
 
 
 class RestateScopedClient(ABC):

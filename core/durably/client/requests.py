@@ -16,7 +16,14 @@ from typing import Any, Final, cast
 from urllib.parse import quote
 
 from durably.authoring.handlers import Handler, handler_of
-from durably.client.interfaces import HttpError, RestateClientSendHandle
+from durably.client.interfaces import (
+    HttpError,
+    IdempotentRequest,
+    InvocationAnswer,
+    InvocationRef,
+    RestateClientSendHandle,
+    WorkflowRun,
+)
 from durably.errors import ClientError, UsageError
 from durably.serde import BytesSerde
 
@@ -24,12 +31,14 @@ __all__ = [
     "OUTPUT_NOT_READY",
     "CallTarget",
     "IngressRequest",
+    "answer_of",
     "awakeable_request",
     "call_request",
     "handler_target",
     "invocation_request",
     "raise_for_status",
     "raw_content_type",
+    "result_request",
     "send_handle",
     "typed_body",
     "workflow_request",
@@ -40,6 +49,7 @@ OUTPUT_NOT_READY: Final = 470
 
 _FIRST_ERROR_STATUS: Final = 400
 _ACCEPTED: Final = 200
+_INVOCATION_ID: Final = "x-restate-id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +234,26 @@ def workflow_request(workflow: str, key: str, verb: str) -> IngressRequest:
     return IngressRequest("GET", f"/restate/workflow/{_segment('workflow', workflow)}/{_segment('key', key)}/{verb}")
 
 
+def result_request(invocation: InvocationRef, verb: str) -> IngressRequest:
+    """Build a request for the output of whichever invocation; `attach` waits for it, `output` does not.
+
+    Raises:
+        UsageError: A name is empty.
+    """
+    match invocation:
+        case WorkflowRun(workflow, key):
+            return workflow_request(workflow, key, verb)
+        case IdempotentRequest(service, handler, idempotency_key, key):
+            # In a path the server would take an idempotency key with its percent-encoding.
+            named = {"service": service, "handler": handler, "idempotencyKey": idempotency_key}
+            target = {"target": "idempotentInvocation", **named, **({} if key is None else {"key": key})}
+            return IngressRequest(
+                "POST", f"/restate/{verb}", {"content-type": "application/json"}, json.dumps(target).encode()
+            )
+        case _:
+            return invocation_request(invocation, verb)
+
+
 def awakeable_request(awakeable_id: str, verb: str, body: bytes, content_type: str) -> IngressRequest:
     """Build a request that completes an awakeable; `resolve` with a value, `reject` with a text.
 
@@ -234,8 +264,8 @@ def awakeable_request(awakeable_id: str, verb: str, body: bytes, content_type: s
     return IngressRequest("POST", path, {"content-type": content_type}, body)
 
 
-def raise_for_status(status: int, reason: str, body: bytes) -> None:
-    """Raise what an error status means; do nothing for others.
+def raise_for_status(status: int, reason: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    """Raise what an error status means; do nothing for others. `headers` are found by names in lower case.
 
     Raises:
         HttpError: The status is an error.
@@ -245,12 +275,21 @@ def raise_for_status(status: int, reason: str, body: bytes) -> None:
     text = body.decode(errors="replace")
     answer = _json_object(body)
     message, metadata = answer.get("message"), answer.get("metadata")
+    told = headers or {}
+    source = told.get("x-restate-error-source") or answer.get("source")
     raise HttpError(
         status,
         message if isinstance(message, str) and message else reason or "no reason given",
         text,
         cast("dict[str, str]", metadata) if isinstance(metadata, dict) else None,
+        invocation_id=told.get(_INVOCATION_ID),
+        source=source.lower() if isinstance(source, str) else None,
     )
+
+
+def answer_of(body: bytes, headers: Mapping[str, str]) -> InvocationAnswer:
+    """Give a result with the id that came along; `headers` are found by names in lower case."""
+    return InvocationAnswer(headers.get(_INVOCATION_ID), body)
 
 
 def send_handle(body: bytes) -> RestateClientSendHandle:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from durably.errors import ClientError, ConfigurationError, MissingExtraError
 
-__all__ = ["client_settings", "httpx_module", "translated_errors"]
+__all__ = ["client_settings", "httpx_module", "read_limit", "translated_errors"]
 
 
 def httpx_module() -> ModuleType:
@@ -57,12 +57,28 @@ def client_settings(ingress: str | None, timeout: timedelta | None) -> dict[str,
     }
 
 
+def read_limit(usual: Any, timeout: timedelta | None) -> Any:
+    """Give httpx's timeout for a request that waits no longer than `timeout` for its answer."""
+    if timeout is None:
+        return usual
+    return httpx_module().Timeout(
+        connect=usual.connect, read=timeout.total_seconds(), write=usual.write, pool=usual.pool
+    )
+
+
 @contextmanager
-def translated_errors(url: str) -> Generator[None]:
-    """Turn httpx's failures to exchange anything into `ClientError`."""
+def translated_errors(url: str, *, is_limited: bool = False) -> Generator[None]:
+    """Turn httpx's failures to exchange anything into `ClientError`.
+
+    Where the request `is_limited` in time, the end of that time is a `TimeoutError`.
+    """
     httpx = httpx_module()
     try:
         yield
+    except httpx.ReadTimeout as error:
+        if is_limited:
+            raise TimeoutError from error
+        raise ClientError(f"No answer from {url} within the client's timeout.") from error
     except httpx.TimeoutException as error:
         raise ClientError(f"No answer from {url} within the client's timeout.") from error
     except httpx.TransportError as error:

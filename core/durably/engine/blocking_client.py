@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from durably.authoring.calls import HandlerType
 from durably.client.blocking_verbs import BlockingScopedClient, BlockingVerbs
-from durably.client.interfaces import InvocationOutput, RestateClientSendHandle
+from durably.client.interfaces import InvocationAnswer, InvocationOutput, InvocationRef, RestateClientSendHandle
 from durably.engine.client import EngineClient
 from durably.serde import DEFAULT_SERDE, Serde
 
@@ -117,6 +117,31 @@ class BlockingEngineClient(BlockingVerbs):
             self._client.generic_send(service, handler, arg, key, send_delay, idempotency_key, headers)
         )
         return handle
+
+    def generic_invoke(
+        self,
+        service: str,
+        handler: str,
+        arg: bytes,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> InvocationAnswer:
+        """Call a handler as `generic_call` does; the answer names the invocation too."""
+        answer: InvocationAnswer = self._run(
+            self._client.generic_invoke(service, handler, arg, key, idempotency_key, headers)
+        )
+        return answer
+
+    def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
+        """Wait for the result of an invocation that was started before, as bytes; see `EngineClient`."""
+        answer: InvocationAnswer = self._run(self._client.generic_attach(invocation, timeout=timeout))
+        return answer
+
+    def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
+        """Give the result of an invocation that was started before, as bytes; None while it is not completed."""
+        answer: InvocationAnswer | None = self._run(self._client.generic_output(invocation))
+        return answer
 
     def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
         """Wait for the result of an invocation that was started before."""

@@ -6,6 +6,7 @@ the runtime is embedded or a server.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +15,15 @@ from typing import Any, Protocol, TypeVar
 from durably.authoring.calls import HandlerType
 from durably.authoring.codec import CodecSource
 from durably.client import requests
-from durably.client.interfaces import HttpError, InvocationOutput, RestateClientSendHandle
+from durably.client.interfaces import (
+    HttpError,
+    IdempotentRequest,
+    InvocationAnswer,
+    InvocationOutput,
+    InvocationRef,
+    RestateClientSendHandle,
+    WorkflowRun,
+)
 from durably.client.requests import CallTarget
 from durably.client.verbs import ScopedClient, Verbs
 from durably.engine.actions import Accepted, Failed, NotReady, Outcome, Success
@@ -24,9 +33,11 @@ from durably.engine.events import (
     CompleteAwakeable,
     Event,
     GetOutput,
+    IdempotentSelector,
     InvocationSelector,
     Invoke,
     Kill,
+    Selector,
     SendSignal,
     WorkflowSelector,
 )
@@ -196,7 +207,50 @@ class EngineClient(Verbs):
             case outcome:
                 raise _error(outcome)
 
+    async def generic_invoke(
+        self,
+        service: str,
+        handler: str,
+        arg: bytes,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> InvocationAnswer:
+        """Call a handler as `generic_call` does; the answer names the invocation too."""
+        target = CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key)
+        sent = self._headers(requests.raw_content_type(arg), headers)
+        return await self._answer(await self._engine.submit(_invoke(target, await self._encoded(arg), sent)))
+
     # ---- invocations that were started before
+
+    async def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
+        """Wait for the result of an invocation that was started before, as bytes.
+
+        Args:
+            invocation: Which.
+            timeout: Longest wait; None waits as long as the handler takes.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+            TimeoutError: It is not completed yet.
+        """
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            outcome = await self._engine.submit(Attach(_selector(invocation), 0))
+        return await self._answer(outcome)
+
+    async def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
+        """Give the result of an invocation that was started before, as bytes; None while it is not completed.
+
+        Raises:
+            HttpError: It failed for good, or is not known (404).
+        """
+        outcome = await self._engine.submit(GetOutput(_selector(invocation), 0))
+        return None if isinstance(outcome, NotReady) else await self._answer(outcome)
+
+    async def _answer(self, outcome: Outcome) -> InvocationAnswer:
+        if type(outcome) is Success:
+            return InvocationAnswer(outcome.invocation_id, await self._decoded(outcome.value))
+        raise _error(outcome)
 
     async def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
         """Wait for the result of an invocation that was started before.
@@ -314,6 +368,16 @@ def _invoke(
     )
 
 
+def _selector(invocation: InvocationRef) -> Selector:
+    match invocation:
+        case WorkflowRun(workflow, key):
+            return WorkflowSelector(workflow, key)
+        case IdempotentRequest(service, handler, idempotency_key, key):
+            return IdempotentSelector(service, key or "", handler, idempotency_key)
+        case _:
+            return InvocationSelector(invocation)
+
+
 def _value(outcome: Outcome) -> bytes:
     if type(outcome) is Success:
         return outcome.value
@@ -333,4 +397,11 @@ def _error(outcome: Outcome) -> ClientError:
     metadata = dict(outcome.metadata)
     if metadata:
         content["metadata"] = metadata
-    return HttpError(status, outcome.message, json.dumps(content), metadata)
+    return HttpError(
+        status,
+        outcome.message,
+        json.dumps(content),
+        metadata,
+        invocation_id=outcome.invocation_id,
+        source=outcome.source.value,
+    )

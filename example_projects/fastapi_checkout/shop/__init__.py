@@ -1,0 +1,1 @@
+"""A small shop: accounts, a catalogue, orders, carts, refunds."""

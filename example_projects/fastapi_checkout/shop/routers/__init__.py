@@ -1,0 +1,1 @@
+"""The shop's routes, one router for each subject."""

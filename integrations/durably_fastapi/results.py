@@ -1,0 +1,194 @@
+"""What an endpoint returned, on its way through the journal.
+
+Owns the form in which results travel. A plain result travels as the JSON that the route would answer with, so that
+other services get the same, and so that what `response_model` filters out is not journaled. A returned response
+travels with its status, headers and body.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from fastapi.routing import APIRoute
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from durably.errors import RegistrationError, SerdeError, TerminalError, UsageError
+from durably.schemas import check_written
+from durably.serde import TypedSerde
+from durably_fastapi.analysis import alternatives
+from durably_fastapi.shim import serialize_result, to_json
+
+__all__ = ["CarriedResponse", "ResultSerde", "carry", "plain_json", "read_response", "refuse_streams", "result_serde"]
+
+_MARK: Final = b'{"durably:response":'
+_LENGTH: Final = "content-length"
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedResponse:
+    """A response that an attempt gave.
+
+    Attributes:
+        status: Its status.
+        headers: All but the length, in order; names in lower case.
+        body: Its bytes.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def to_response(self) -> Response:
+        """Make the response again."""
+        response = Response(self.body, self.status)
+        length = [entry for entry in response.raw_headers if entry[0] == _LENGTH.encode()]
+        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        response.raw_headers = given + length
+        return response
+
+    def to_json(self) -> bytes:
+        """Write it; `read_response` is the way back."""
+        content: dict[str, Any] = {"status": self.status, "headers": [list(entry) for entry in self.headers]}
+        try:
+            content["body"] = self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            content["base64"] = base64.b64encode(self.body).decode("ascii")
+        return _MARK + to_json(content) + b"}"
+
+
+def carry(response: Response, where: str) -> CarriedResponse:
+    """Take what can be recorded of a response.
+
+    Raises:
+        TerminalError: It is made while it is sent, or has work attached to it; a retry would give the same.
+    """
+    name = type(response).__name__
+    body: object = getattr(response, "body", None)
+    if isinstance(response, (StreamingResponse, FileResponse)) or not isinstance(body, (bytes, memoryview)):
+        raise TerminalError(
+            f"{where} returned a {name}, which cannot be recorded. Return data or a response with a body, or serve the"
+            " stream from a route that is not durable."
+        )
+    if response.background is not None:
+        raise TerminalError(
+            f"{where} returned a {name} with background tasks, which would be lost in a crash. Call them with ctx.run,"
+            " or send them to a handler."
+        )
+    headers = tuple(
+        (key.decode("latin-1"), value.decode("latin-1"))
+        for key, value in response.raw_headers
+        if key.decode("latin-1").lower() != _LENGTH
+    )
+    return CarriedResponse(response.status_code, headers, bytes(body))
+
+
+def read_response(data: bytes) -> CarriedResponse | None:
+    """Give the response that `data` stands for; None if it is plain JSON."""
+    if not data.startswith(_MARK):
+        return None
+    content = json.loads(data)["durably:response"]
+    if "value" in content:
+        return None
+    body = base64.b64decode(content["base64"]) if "base64" in content else content["body"].encode("utf-8")
+    return CarriedResponse(content["status"], tuple((name, value) for name, value in content["headers"]), body)
+
+
+def plain_json(data: bytes) -> bytes:
+    """Give the JSON of a plain result."""
+    if data.startswith(_MARK):
+        return to_json(json.loads(data)["durably:response"]["value"])
+    return data
+
+
+class ResultSerde(TypedSerde[Any]):
+    """Writes results as the endpoint's route does, and reads them as what the function says it returns."""
+
+    __slots__ = ("_find_route", "_where")
+
+    def __init__(self, hint: Any, find_route: Callable[[], APIRoute | None], where: str) -> None:
+        """Take the function's return type, and how to find its route once the application is complete."""
+        super().__init__(hint)
+        self._find_route = find_route
+        self._where = where
+
+    def serialize(self, obj: Any) -> bytes:
+        """Write a result or a response.
+
+        Raises:
+            TerminalError: A response that cannot be recorded.
+            ResponseValidationError: Not what the route promises.
+        """
+        if isinstance(obj, Response):
+            return carry(obj, self._where).to_json()
+        content = serialize_result(self._find_route(), obj)
+        if content is None:
+            return b""
+        try:
+            data = to_json(content)
+        except ValueError as error:
+            raise SerdeError(f"The result of {self._where} has no JSON form: {error}.") from error
+        check_written(data)
+        # What looks like a response but was returned as data stays data.
+        return _MARK + b'{"value":' + data + b"}}" if data.startswith(_MARK) else data
+
+    def deserialize(self, buf: bytes) -> Any:
+        """Read a result; of a response, its body if that is JSON.
+
+        Raises:
+            SerdeError: Not what the function says it returns.
+        """
+        response = read_response(buf)
+        if response is None:
+            return super().deserialize(plain_json(buf))
+        try:
+            return json.loads(response.body) if response.body else None
+        except ValueError as error:
+            raise SerdeError(f"{self._where} answered with a response that is not JSON.") from error
+
+
+def result_serde(hint: Any, find_route: Callable[[], APIRoute | None], where: str) -> ResultSerde:
+    """Give the serde for a function's return type; plain JSON where nothing can be said about it."""
+    if any(isinstance(each, type) and issubclass(each, Response) for each in alternatives(hint)):
+        return ResultSerde(Any, find_route, where)
+    try:
+        return ResultSerde(hint, find_route, where)
+    except UsageError:  # for example a table's class, beside a response_model
+        return ResultSerde(Any, find_route, where)
+
+
+def refuse_streams(hint: Any, where: str) -> None:
+    """Refuse a return type that cannot be recorded.
+
+    Raises:
+        RegistrationError: It is a stream.
+    """
+    for each in alternatives(hint):
+        origin = typing.get_origin(each) or each
+        if isinstance(origin, type) and (
+            issubclass(origin, (StreamingResponse, FileResponse)) or origin in _ITERATORS or _is_event_source(origin)
+        ):
+            raise RegistrationError(
+                f"{where} returns a {origin.__name__}, which cannot be recorded.",
+                hint="Return data or a response with a body, or serve the stream from a route that is not durable.",
+            )
+
+
+def _is_event_source(kind: type[Any]) -> bool:
+    return any(each.__name__ == "EventSourceResponse" for each in kind.__mro__)
+
+
+_ITERATORS: Final = tuple(
+    cast("Any", typing.get_origin(each))
+    for each in (
+        typing.AsyncIterator[int],
+        typing.AsyncIterable[int],
+        typing.AsyncGenerator[int, None],
+        typing.Iterator[int],
+        typing.Generator[int, None, None],
+    )
+)
