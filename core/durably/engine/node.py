@@ -263,14 +263,20 @@ class Node:
     # ---- following
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_until_free()
+        except StoreError as error:
+            self._failed(error)
+
+    async def _follow_until_free(self) -> None:
         lock = self._lock
         while lock is not None and self._state is _State.FOLLOWING:
             if lock.try_acquire():
                 _logger.info("The process that drove %s is gone; this one drives now.", self._location.path)
                 try:
                     await self._drive()
-                except StoreError as error:
-                    self._failed(error)
+                except StoreError:
+                    raise
                 except Exception:
                     _logger.exception("This process cannot drive %s; others have to.", self._location.path)
                     lock.close()
@@ -332,7 +338,7 @@ class Node:
 
     def _failed(self, error: StoreError) -> None:
         self._down = error
-        if self._state is not _State.STOPPED:
+        if self._state is not _State.STOPPED and self._state is not _State.DOWN:  # else it is told by two at once
             self._state = _State.DOWN
             self._repairing = asyncio.get_running_loop().create_task(self._repair(error))
 
@@ -348,7 +354,7 @@ class Node:
             await asyncio.sleep(pause_s)
             try:
                 if self._file is not None:
-                    await asyncio.to_thread(self._file.reopen)
+                    await _to_its_end(self._file.reopen)
                 await self._drive()
             except Exception as second:
                 self._down = second if isinstance(second, StoreError) else StoreError(str(second))

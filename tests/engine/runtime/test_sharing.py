@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from durably import Engine, HttpError
-from durably.engine import wire
+from durably.engine import faults, wire
+from durably.engine.faults import FaultPoint
 from durably.engine.lease import DriverLock
 from durably.errors import ClientError, EngineStoppedError
 from tests.engine.runtime.conftest import eventually
@@ -193,6 +194,31 @@ async def test_a_follower_that_cannot_drive_leaves_it_to_others(file_url: str):
             await eventually(lambda: able.is_driving)
             assert not unable.is_driving
             assert await unable.client().call(shop.add, 1, key="k") == 1
+
+
+async def test_a_takeover_that_fails_is_repaired_once(file_url: str):
+    """A disk that fails while a follower becomes the driver is tried again, by one task, with one writer in the end."""
+    armed: list[bool] = []
+
+    def at_point(point: FaultPoint) -> None:
+        if point is FaultPoint.LOCK_HANDOVER:
+            armed.append(not armed)
+        elif point is FaultPoint.COMMIT and armed[-1:] == [True]:
+            armed.append(False)
+            raise OSError("the disk is on fire")
+
+    shop = Shop()
+    driver = Engine(file_url, Shop().services)
+    await driver.__aenter__()
+    async with Engine(file_url, shop.services) as follower:
+        with faults.installed(at_point):
+            await driver.__aexit__(None, None, None)
+            await eventually(lambda: follower.blocked_by is not None)
+            await eventually(lambda: follower.is_driving, 10)
+        await asyncio.sleep(0.05)
+        assert await follower.client().call(shop.add, 1, key="k") == 1
+        assert await follower.read(lambda reader: reader.lease().epoch) == 3
+        assert len([thread for thread in threading.enumerate() if thread.name == "durably-writer"]) == 1
 
 
 async def test_what_no_driver_can_answer_is_told(file_url: str, monkeypatch: pytest.MonkeyPatch):
