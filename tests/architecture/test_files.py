@@ -22,6 +22,7 @@ TESTED_BY_THEME: dict[str, str] = {
     "engine": "the parts of a running engine are tested together, by theme, in tests/engine/runtime and beside it",
     "engine/admin": "the admin API is compared with the real server's, route by route",
     "engine/core": "one state machine: its modules are tested by theme, as the runtime's rules are",
+    "testing": "the parts of a harness are tested through it: what it runs, what it finds, what it says",
     "engine/ingress": "the ingress is tested by route and by rule, and compared with the real server's",
 }
 

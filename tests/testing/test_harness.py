@@ -1,133 +1,232 @@
-"""The test harness: an application, a real server and a client that know each other; and what fails, says why."""
+"""The harness in memory: what it accepts, how long it takes, what it refuses, and what it finds on its own."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import time
 from datetime import timedelta
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 import durably
-from durably.errors import DurablyError, MissingExtraError
-from durably.testing import harness, server
-from durably.testing.harness import AppServer, RestateTestHarness, blocking_test_harness, create_test_harness
-from durably.testing.server import ServerNotFoundError
-from tests.conformance.suite.binary import require_server
+from durably.errors import ConfigurationError, UsageError
+from durably.testing.findings import HandlerFaultError
+from durably.testing.harness import blocking_test_harness, create_test_harness
+from tests.testing.shop import SERVICES, add, approve, fulfil, greet, orders, place, remind, stock
 
-greeter = durably.Service("Greeter")
-counter = durably.VirtualObject("Counter")
+pytestmark = pytest.mark.anyio
 
 
-@greeter.handler()
-async def greet(ctx: durably.Context, name: str) -> str:
-    """Greet after a durable step and a pause."""
-    greeting = await ctx.run_typed("greeting", lambda: "Hello")
-    await ctx.sleep(timedelta(milliseconds=1))
-    return f"{greeting} {name}"
+async def broken(scope: Any, receive: Any, send: Any) -> None:
+    """Serve nothing."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
-@greeter.handler()
-async def fail(ctx: durably.Context) -> None:
-    """Fail each attempt."""
-    raise ValueError("never works")
+@pytest.mark.parametrize(
+    "given",
+    [
+        SERVICES,
+        durably.app(SERVICES),
+        durably.Endpoint().bind(*SERVICES),
+        SimpleNamespace(endpoint=durably.Endpoint().bind(*SERVICES)),
+        SimpleNamespace(link=SimpleNamespace(endpoint=durably.Endpoint().bind(*SERVICES))),
+        orders,
+    ],
+    ids=["services", "application", "endpoint", "adapter", "adapter with a link", "one service"],
+)
+async def test_whatever_has_services_can_be_tested(given: Any):
+    """Services, an application, an endpoint and an adapter's object give the same harness."""
+    async with create_test_harness(given) as env:
+        assert await env.client.call(greet, "Ada") == "Hello Ada"
 
 
-@counter.handler()
-def add(ctx: durably.SyncObjectContext, count: int) -> str:
-    """Count, in a thread."""
-    ctx.set("count", (ctx.get("count", type_hint=int) or 0) + count)
-    return f"{ctx.key()}={ctx.get('count')}"
+async def test_a_foreign_application_can_be_tested():
+    """Any ASGI application that serves the protocol is run, here one that wraps ours."""
+    inner = durably.app(SERVICES)
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        await inner(scope, receive, send)
+
+    async with create_test_harness(outer) as env:
+        assert await env.client.call(greet, "Ada") == "Hello Ada"
 
 
-@pytest.fixture
-def binary(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The real server, which the harness then finds."""
-    found = require_server()
-    monkeypatch.setenv(server.BINARY_VARIABLE, str(found))
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """No thread of the test outlives it; those of fixtures that live as long as the session are none of its."""
-    before = set(threading.enumerate())
-    yield
-    left = {thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("durably-test")}
-    assert left == set()
-
-
-@pytest.mark.anyio
-async def test_an_application_runs_with_a_real_server(binary: Path) -> None:
-    """Handlers of both kinds run; every wait suspends if asked; attempts are not repeated if asked; nothing is left."""
-    app = durably.app([greeter, counter])
-    async with create_test_harness(app, always_replay=True, disable_retries=True) as env:
-        client = env.client
-        assert await client.service_call(greet, "Ada") == "Hello Ada"
-        for key in ("a/b?c#d", ".."):
-            assert await client.object_call(add, key, 2) == f"{key}=2"
-        with pytest.raises(durably.HttpError, match=r"HTTP 500: .*never works"):
-            await client.service_call(fail, None)
-        with pytest.raises(durably.HttpError) as caught:
-            await client.generic_call("Greeter", "greet", b"7")
-        assert (caught.value.status_code, "7" in caught.value.message) == (400, False)
-        assert env.admin_api_url.startswith("http://127.0.0.1:")
-        assert env.ingress_url != env.admin_api_url
-
-
-def test_blocking_tests_can_use_it_too(binary: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The older form is a context manager whose ingress client is httpx's."""
-    with blocking_test_harness(durably.app([greeter]), follow_logs=True) as running:
-        with running.ingress_client() as client:
-            response = client.post("/Greeter/greet", json="Ada")
-        assert response.json() == "Hello Ada"
-
-
-def test_an_application_that_cannot_be_registered(binary: Path) -> None:
-    """When the server refuses the application the reason arrives, and nothing is left running."""
-
-    async def not_an_endpoint(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-
-    broken = RestateTestHarness(not_an_endpoint)
-    with pytest.raises(DurablyError):
-        broken.start()
-
-    assert broken.server.pid is None
-
-
-def test_an_application_that_does_not_start() -> None:
-    """When the application refuses to start, its error is the reason that is given."""
-
-    async def refusing(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "lifespan.startup.failed", "message": "no database"})
-
-    app_server = AppServer(refusing)
-    with pytest.raises(DurablyError, match=r"did not start to listen.*no database"):
-        app_server.start()
-    app_server.stop()
-
-
-@pytest.mark.anyio
-async def test_no_binary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a server's binary the error says how to install one."""
-    monkeypatch.setattr(server, "find_server", lambda: None)
-    with pytest.raises(ServerNotFoundError, match="npm install"):
-        async with create_test_harness(durably.app([greeter])):
+async def test_what_cannot_be_run_is_refused():
+    """Something without services is refused before anything starts, and so is a name that is taken twice."""
+    with pytest.raises(UsageError, match="cannot run 7"):
+        async with create_test_harness(7):
+            pass
+    with pytest.raises(ConfigurationError, match="cannot be registered"):
+        async with create_test_harness(broken):
             pass
 
 
-def test_hypercorn_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without hypercorn the error names the extra."""
+@pytest.mark.parametrize("always_replay", [False, True])
+@pytest.mark.parametrize("shuffle", [None, 1, 2])
+@pytest.mark.parametrize("disable_retries", [False, True])
+async def test_options_combine(always_replay: bool, shuffle: int | None, disable_retries: bool):
+    """A handler with calls, steps and timers gives the same result with every combination of options."""
+    async with create_test_harness(
+        SERVICES, always_replay=always_replay, shuffle=shuffle, disable_retries=disable_retries, skip_time=True
+    ) as env:
+        assert await env.client.call(place, 3) == "r-1: 3, 7 left"
+        assert await env.state_of(stock, "apples").all() == {"left": 7}
 
-    def missing(name: str) -> Any:
-        raise ImportError(name)
 
-    monkeypatch.setattr(harness.importlib, "import_module", missing)
-    with pytest.raises(MissingExtraError, match=r"durably\[harness\]"):
-        AppServer(None)
+async def test_months_pass_at_once():
+    """Timers of a handler, one after the other, fire in milliseconds, and its clock shows the time they stand for."""
+    begin = time.perf_counter()
+    async with create_test_harness(SERVICES, skip_time=True) as env:
+        assert await env.client.call(remind, 90) == 90
+    assert time.perf_counter() - begin < 2
+
+
+async def test_time_stands_still_while_nobody_waits():
+    """A timer does not overtake what the test does next; `advance` lets time pass, timer by timer."""
+    async with create_test_harness(SERVICES, skip_time=True) as env:
+        waiting = await env.client.workflow_send(fulfil, "w-1", None)
+        await env.settle()
+        await env.advance(timedelta(days=6))
+        await env.client.call(approve, "Grace", key="w-1")
+        assert await env.client.workflow_attach(fulfil, "w-1") == "Grace"
+
+        sent = await env.client.send(remind, 3)
+        await env.advance(timedelta(days=2, hours=23))
+        assert not (await env.client.output(sent.invocation_id)).is_ready
+        await env.advance(timedelta(hours=1))
+        assert (await env.client.output(sent.invocation_id)).value == 3
+        assert waiting.invocation_id != sent.invocation_id
+
+
+async def test_the_clock_is_the_real_one_by_default():
+    """Without time skipping there is nothing to advance, and the error says what to do."""
+    async with create_test_harness(SERVICES) as env:
+        with pytest.raises(UsageError, match="skip_time=True"):
+            await env.advance(timedelta(days=1))
+
+
+async def test_urls_are_there_when_asked_for():
+    """The ingress and the admin API listen on loopback from the moment their URL is read."""
+    async with create_test_harness(SERVICES) as env:
+        assert env.ingress_url != env.admin_api_url
+        async with httpx.AsyncClient(trust_env=False) as http:
+            response = await http.post(f"{env.ingress_url}/Orders/greet", json="Ada")
+            assert response.json() == "Hello Ada"
+            assert (await http.get(f"{env.admin_api_url}/health")).status_code == 200
+        with pytest.raises(AttributeError):
+            _ = env.unknown
+
+
+async def test_steps_can_be_stubbed():
+    """A stub gives a value, raises, or computes from the step's arguments; it stands in from its next execution on."""
+    async with create_test_harness(SERVICES, skip_time=True, disable_retries=True) as env:
+        env.stub_step("greeting", returns="Hi")
+        assert await env.client.call(greet, "Ada") == "Hi Ada"
+        env.stub_step("greeting", calls=lambda: "Hey")
+        assert await env.client.call(greet, "Ada") == "Hey Ada"
+        env.stub_step("greeting", raises=durably.TerminalError("no greetings today", 503))
+        with pytest.raises(durably.HttpError, match="no greetings today"):
+            await env.client.call(greet, "Ada")
+        env.stub_step("greeting", raises=ValueError("out of order"))
+        with pytest.raises(durably.HttpError, match="out of order"):
+            await env.client.call(greet, "Ada")
+
+
+async def test_state_can_be_seeded():
+    """State that the test sets is what the handler reads, and the other way round."""
+    async with create_test_harness(SERVICES) as env:
+        apples = env.state_of("Stock", "apples")
+        assert await apples.get("left") is None
+        await apples.set("left", 40)
+        assert await env.client.call(add, 2, key="apples") == 42
+        assert await apples.get("left", type_hint=int) == 42
+        await apples.replace({})
+        assert await apples.all() == {}
+        with pytest.raises(UsageError, match="cannot be set"):
+            await env.state_of(orders, "x").set("a", 1)
+
+
+def test_blocking_tests():
+    """A test that does not await has the same: a client, state, stubs, time, and an HTTP client for the ingress."""
+    with blocking_test_harness(SERVICES, skip_time=True) as harness:
+        harness.stub_step("greeting", returns="Hi")
+        assert harness.client.call(greet, "Ada") == "Hi Ada"
+        harness.state_of(stock, "pears").replace({"left": 1})
+        harness.state_of(stock, "pears").set("left", 2)
+        assert harness.client.call(add, 5, key="pears") == 7
+        assert harness.state_of(stock, "pears").get("left") == 7
+        assert harness.state_of(stock, "pears").all() == {"left": 7}
+        sent = harness.client.send(remind, 2)
+        harness.settle()
+        harness.advance(timedelta(days=2))
+        assert harness.client.output(sent.invocation_id).value == 2
+        assert harness.journal_of(sent.invocation_id).target == "Orders/remind"
+        with harness.ingress_client() as http:
+            assert http.post("/Orders/greet", json="Bo").json() == "Hi Bo"
+        assert harness.admin_api_url.startswith("http://127.0.0.1:")
+        assert harness.engine.is_driving
+    with pytest.raises(UsageError, match="does not run"):
+        harness.settle()
+    with pytest.raises(UsageError, match="does not run"):
+        _ = harness.ingress_url
+    harness.stop()
+
+
+def test_a_blocking_harness_that_cannot_start_leaves_nothing():
+    """What `start` raises arrives, and the harness can be stopped as if it had never been started."""
+    harness = blocking_test_harness(broken)
+    with pytest.raises(ConfigurationError):
+        harness.start()
+    harness.stop()
+
+
+async def test_a_handler_that_does_not_follow_its_journal_fails_the_test():
+    """A mismatch ends the invocation at once, and the test even if nobody looks at the result; the line is named."""
+    service = durably.Service("Drifting")
+    runs: list[int] = []
+
+    @service.handler()
+    async def drift(ctx: durably.Context) -> None:
+        runs.append(1)
+        await ctx.run_typed(f"step {len(runs)}", lambda: None)
+
+    async def test() -> None:
+        async with create_test_harness([service], always_replay=True, skip_time=True) as env:
+            await env.client.send(drift)
+            await env.settle()
+
+    with pytest.raises(HandlerFaultError, match=r"run 'step 1'[\s\S]*test_harness\.py:\d+ in"):
+        await test()
+
+
+async def test_a_failing_test_says_what_else_was_found():
+    """An error of the test stays what it is; findings and the seed of the shuffle stand in its notes."""
+
+    async def test() -> None:
+        async with create_test_harness(SERVICES, shuffle=17) as env:
+            await env.client.call(greet, "Ada")
+            raise KeyError("of the test")
+
+    with pytest.raises(KeyError) as caught:
+        await test()
+    assert "shuffle=17" in caught.value.__notes__[-1]
+
+
+async def test_what_a_real_server_does_not_have():
+    """Options that only the embedded engine has are refused on a real server, by name."""
+    with pytest.raises(UsageError, match="skip_time"):
+        async with create_test_harness(SERVICES, server=True, skip_time=True):
+            pass
+
+
+async def test_the_environment_chooses_the_server(monkeypatch: pytest.MonkeyPatch):
+    """Where a test does not say which runtime it wants, a variable does."""
+    monkeypatch.setenv("DURABLY_TEST_SERVER", "1")
+    with pytest.raises(UsageError, match="shuffle"):
+        async with create_test_harness(SERVICES, shuffle=1):
+            pass
+    async with create_test_harness(SERVICES, server=False) as env:
+        assert await env.client.call(greet, "Ada") == "Hello Ada"

@@ -7,6 +7,7 @@ handler returned or raised into Output and End, or into an Error that the runtim
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from durably.authoring.failures import text_of
 from durably.authoring.location import caller_location
+from durably.authoring.probes import probe
 from durably.authoring.replay_logging import attempt_logger
 from durably.authoring.runs import describe, failure_from, outcome_of, status_of
 from durably.errors import ProtocolError, RetryableError, SdkInternalBaseException, TerminalError
@@ -41,7 +43,8 @@ def new_machine(handler: Handler, endpoint: Endpoint, version: ProtocolVersion) 
     options = endpoint.machine_options
     if handler.explicit_cancellation:
         options = _explicit(options)
-    return Machine(version, options, locate=caller_location)
+    watching = probe.get()
+    return Machine(version, options, locate=caller_location) if watching is None else watching.machine(version, options)
 
 
 def new_context(
@@ -73,6 +76,7 @@ def write_result(context: Context, value: Any) -> None:
     """
     machine = context.machine
     if context.ended is not None or machine.is_closed:
+        _tell_swallowed(context, value)
         return
     try:
         payload = context.handler.encode_output(value)
@@ -90,6 +94,8 @@ def write_error(context: Context, error: BaseException) -> None:
     """End the attempt with what the handler raised: a terminal failure completes the invocation."""
     machine = context.machine
     if context.ended is not None or machine.is_closed:
+        if not isinstance(error, SdkInternalBaseException | CancelledError):
+            _tell_swallowed(context, error)
         return
     outcome = outcome_of(error, context)
     try:
@@ -113,6 +119,12 @@ def write_error(context: Context, error: BaseException) -> None:
                 machine.fail(message=describe(error), stacktrace=_trace(error))
     except ProtocolError as broken:
         context.broken(broken)
+
+
+def _tell_swallowed(context: Context, outcome: object) -> None:
+    watching = probe.get()
+    if watching is not None and context.ended is not None:
+        watching.swallowed(context, outcome)
 
 
 def _trace(error: BaseException) -> str:

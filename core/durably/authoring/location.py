@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio.events
 import os
 import sys
-from types import FrameType
+from types import FrameType, TracebackType
 
-__all__ = ["caller_location"]
+__all__ = ["caller_location", "handled_location"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _OUTSIDE_HANDLERS = (os.path.join(_PACKAGE, "hosting") + os.sep, os.path.abspath(asyncio.events.__file__))
@@ -29,6 +29,21 @@ def caller_location() -> str | None:
         if not path.startswith((_PACKAGE, "<frozen")) and not _is_library(path):
             return f"{path}:{frame.f_lineno} in {frame.f_code.co_qualname}"
         frame = frame.f_back
+    return None
+
+
+def handled_location(error: BaseException) -> str | None:
+    """Give `file:line in function` of where code of the application caught `error`, or let it pass last.
+
+    Gives None when it was not raised through such code.
+    """
+    traceback: TracebackType | None = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        path = code.co_filename
+        if not path.startswith((_PACKAGE, "<frozen")) and not _is_library(path):
+            return f"{path}:{traceback.tb_lineno} in {code.co_qualname}"
+        traceback = traceback.tb_next
     return None
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from durably.authoring.drivers import ENDED_DRIVER
 from durably.authoring.futures import DurableFuture, closed_misuse
+from durably.authoring.probes import probe
 from durably.authoring.replay_logging import attempt_logger
 from durably.authoring.request import AttemptFinishedEvent, Request
 from durably.errors import (
@@ -196,7 +197,8 @@ class Operations:
 
 def wall_clock_ms() -> int:
     """Give the time in whole milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+    watching = probe.get()
+    return time.time_ns() // 1_000_000 if watching is None else watching.now_ms()
 
 
 def milliseconds(delta: timedelta, operation: str) -> int:

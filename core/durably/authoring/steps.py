@@ -12,6 +12,7 @@ from uuid import UUID
 from durably.authoring.current import in_step
 from durably.authoring.futures import DurableFuture, RecordedRunFuture, RestateDurableSleepFuture, RunFuture
 from durably.authoring.operations import DEFAULT_SERDE, Operations, milliseconds, wall_clock_ms
+from durably.authoring.probes import probe
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, INFINITE, RunAction, RunOptions, retry_policy, step_misuse
 from durably.authoring.step_managers import manage_step
 from durably.errors import ProtocolError
@@ -148,8 +149,12 @@ class Steps(Operations):
             raise self.broken(error) from error
         if recorded:
             return RecordedRunFuture(self, handle, serde.deserialize)
+        is_managed = bool(self.handler.step_managers) and action not in _CLOCKS
+        watching = probe.get()
+        if watching is not None:
+            action = watching.step(name, action)
         run: RunFuture[Any] = RunFuture(self, handle, serde, name, action, args, kwargs, policy)
-        if self.handler.step_managers and action not in _CLOCKS:
+        if is_managed:
             manage_step(run, self, self.handler.step_managers)
         self.driver.runs[handle] = run
         return run
@@ -198,11 +203,12 @@ class Steps(Operations):
 
 
 async def _read_clock() -> float:
-    return time.time()
+    return _read_clock_here()
 
 
 def _read_clock_here() -> float:
-    return time.time()
+    watching = probe.get()
+    return time.time() if watching is None else watching.now_ms() / 1000
 
 
 _CLOCKS = (_read_clock, _read_clock_here)

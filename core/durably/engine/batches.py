@@ -133,9 +133,9 @@ class Batches:
             self._writer.start()
 
     @property
-    def backlog(self) -> int:
-        """How many events wait to be applied."""
-        return len(self._queue)
+    def is_idle(self) -> bool:
+        """Whether nothing is being applied or stored, and nothing waits for it."""
+        return self._state is _State.IDLE
 
     def room(self) -> asyncio.Future[None] | None:
         """Give what a producer of many events waits for before the next; None when nothing is in the way."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from durably.engine.ingress.app import IngressApp
     from durably.engine.node import Node
     from durably.engine.records import ServiceRecord
+    from durably.engine.runtime import Runtime
     from durably.engine.store.contract import Reader
     from durably.engine.transport.inprocess import AsgiApplication
     from durably.engine.transport.options import HttpOptions
@@ -255,6 +256,11 @@ class Engine:
     def is_driving(self) -> bool:
         """Whether this process drives the file; False while another one does."""
         return self._node is not None and self._node.is_driving and self._pid == os.getpid()
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """What drives the file, for test tools; None while another process does."""
+        return None if self._node is None else self._node.runtime
 
     @property
     def blocked_by(self) -> Exception | None:

@@ -168,6 +168,11 @@ class Node:
         return self._state is _State.DRIVING
 
     @property
+    def runtime(self) -> Runtime | None:
+        """What drives the store, if this process does."""
+        return self._runtime
+
+    @property
     def blocked_by(self) -> StoreError | None:
         """Why nothing can be stored, for now or for good; None while all is well."""
         if self._down is not None or self._runtime is None:

@@ -174,6 +174,16 @@ class Runtime:
         return self._crew.open_count
 
     @property
+    def open_requests(self) -> int:
+        """How many requests wait for their answer, most of them for the end of an invocation."""
+        return len(self._replies)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that is to happen waits for a service, for a request or for the time."""
+        return self._batches.is_idle and not self._crew.waiting_count
+
+    @property
     def blocked_by(self) -> StoreError | None:
         """Why nothing can be stored for the time being, or None."""
         return self._batches.blocked_by

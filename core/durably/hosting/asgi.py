@@ -65,6 +65,11 @@ class AsgiApp:
         watchdog.set_threshold(options.blocked_after)
 
     @property
+    def endpoint(self) -> Endpoint:
+        """What is served."""
+        return self._endpoint
+
+    @property
     def open_attempts(self) -> int:
         """How many attempts run at this moment."""
         return self._open

@@ -1,245 +1,155 @@
-"""Run an application together with a real `restate-server`, for the time of a test.
+"""The test harness: an application, a runtime that knows it, and a client.
 
-Owns the joining of the three: the application under hypercorn in a thread, the server process, and a client. Needs
-the extra `harness` and a `restate-server` binary; no container engine.
+Owns the choice of the runtime: the embedded engine in this process and in memory, which starts in milliseconds and
+needs neither network nor container; or, by a flag, a real `restate-server`, which needs its binary and the extra
+`harness`. The same test runs on both, as long as it does not ask for what only the embedded engine can do.
 
-    async with durably.create_test_harness(app) as env:
-        assert await env.client.service_call(greet, "Ada") == "Hello Ada"
+    async with durably.create_test_harness([greeter]) as env:
+        assert await env.client.call(greet, "Ada") == "Hello Ada"
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
-import threading
-import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, cast
 
-from durably.client.aio import create_client
-from durably.client.transport import httpx_module
-from durably.errors import DurablyError, MissingExtraError
-from durably.testing.ports import free_port
-from durably.testing.server import RestateServer
+from durably.errors import UsageError
+from durably.testing.applications import Tested, tested
+from durably.testing.blocking import BlockingHarness
+from durably.testing.effects import Effects
+from durably.testing.embedded import EmbeddedEnvironment, EmbeddedHarness
+from durably.testing.options import HarnessOptions, runs_on_server
+from durably.testing.served import ALWAYS_REPLAY, NO_RETRIES, AppServer, RestateTestHarness
 from durably.types import HarnessEnvironment
 
 if TYPE_CHECKING:
-    import httpx
-
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
+    from durably.engine.options import EngineOptions
 
-__all__ = ["AppServer", "RestateTestHarness", "blocking_test_harness", "create_test_harness", "test_harness"]
+__all__ = [
+    "AppServer",
+    "RestateTestHarness",
+    "blocking_test_harness",
+    "create_test_harness",
+    "test_harness",
+]
 
-_START_SECONDS: Final = 20.0
-_STOP_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.02
-_ALWAYS_REPLAY: Final = {"RESTATE_WORKER__INVOKER__INACTIVITY_TIMEOUT": "0s"}
-_NO_RETRIES: Final = {
-    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "1",
-    "RESTATE_DEFAULT_RETRY_POLICY__ON_MAX_ATTEMPTS": "kill",
-}
-
-
-class AppServer:
-    """An ASGI application under hypercorn, over HTTP/2 and HTTP/1.1 on a loopback port, in a thread of its own."""
-
-    def __init__(self, app: Any) -> None:
-        """Choose a port; starts nothing.
-
-        Raises:
-            MissingExtraError: hypercorn is not installed.
-        """
-        self._app = app
-        self._port = free_port()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = asyncio.Event()
-        self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
-        try:
-            self._hypercorn = importlib.import_module("hypercorn.asyncio")
-            self._config: Any = importlib.import_module("hypercorn.config").Config()
-        except ImportError as error:
-            raise MissingExtraError("The test harness", "harness") from error
-        self._config.bind = [f"127.0.0.1:{self._port}"]
-        self._config.graceful_timeout = 1
-        self._config.loglevel = "WARNING"
-        # The runtime keeps one connection for all invocations, each of them a stream.
-        self._config.h2_max_concurrent_streams = 2**31 - 1
-        self._config.keep_alive_max_requests = 2**31 - 1
-
-    @property
-    def url(self) -> str:
-        """Where the application listens."""
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        """Start the thread and wait until it listens.
-
-        Raises:
-            DurablyError: It does not.
-        """
-        self._thread = threading.Thread(target=self._run, name="durably-test-app", daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._listens():
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                self.stop()
-                raise DurablyError(f"The application did not start to listen: {self._failure}.") from self._failure
-            time.sleep(_POLL_SECONDS)
-
-    def stop(self) -> None:
-        """Stop listening and end the thread; nothing happens if there is none.
-
-        Raises:
-            DurablyError: The thread is still busy; it ends with the process.
-        """
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            try:
-                loop.call_soon_threadsafe(self._stopping.set)
-            except RuntimeError:  # closed in between
-                pass
-        thread.join(_STOP_SECONDS)
-        if thread.is_alive():
-            raise DurablyError("The application's thread did not end.", hint="Does a handler block its event loop?")
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # a thread has nobody to raise to; `start` reports it
-            self._failure = error
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._hypercorn.serve(self._app, self._config, mode="asgi", shutdown_trigger=self._stopping.wait)
-
-    def _listens(self) -> bool:
-        try:
-            httpx_module().get(f"{self.url}/health", timeout=1, trust_env=False)
-        except httpx_module().TransportError:
-            return False
-        return True
-
-
-class RestateTestHarness:
-    """An application and a `restate-server` that knows it. Use it with `with`, or `start` and `stop`."""
-
-    def __init__(self, app: Any, *, follow_logs: bool = False, settings: dict[str, str] | None = None) -> None:
-        """Choose ports; starts nothing.
-
-        Args:
-            app: An ASGI application, as `durably.app` makes it.
-            follow_logs: Copy the server's log to stderr.
-            settings: Environment variables for the server.
-
-        Raises:
-            ServerNotFoundError: No `restate-server` binary was found.
-            MissingExtraError: hypercorn or httpx is not installed.
-        """
-        httpx_module()
-        self.app_server: AppServer = AppServer(app)
-        self.server: RestateServer = RestateServer(settings=settings)
-        self._follow_logs = follow_logs
-        self._stopped = threading.Event()
-
-    def start(self) -> Self:
-        """Start both and register the application.
-
-        Raises:
-            DurablyError: One did not start, or the registration failed; nothing is left running.
-        """
-        self._stopped.clear()
-        try:
-            self.app_server.start()
-            self.server.start()
-            if self._follow_logs:
-                threading.Thread(target=self._copy_log, name="durably-test-log", daemon=True).start()
-            self.server.register(self.app_server.url)
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def stop(self) -> None:
-        """Stop the server, then the application; nothing happens to what does not run."""
-        self._stopped.set()
-        try:
-            self.server.stop()
-        finally:
-            self.app_server.stop()
-
-    def ingress_client(self) -> httpx.Client:
-        """Give an httpx client for the ingress; the caller closes it."""
-        client: httpx.Client = httpx_module().Client(base_url=self.server.ingress_url, timeout=None, trust_env=False)
-        return client
-
-    def _copy_log(self) -> None:
-        with (self.server.directory / "server.log").open(encoding="utf-8", errors="replace") as log:
-            while not self._stopped.wait(0.1):
-                sys.stderr.write(log.read())
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
+_IMAGE = "docker.io/restatedev/restate:latest"
 
 
 def blocking_test_harness(
-    app: Any,
+    app_or_services: Any,
     follow_logs: bool = False,
-    restate_image: str = "docker.io/restatedev/restate:latest",
+    restate_image: str = _IMAGE,
     always_replay: bool = False,
     disable_retries: bool = False,
-) -> RestateTestHarness:
-    """Make a harness for tests that do not await; `create_test_harness` says what the arguments mean."""
-    settings = {**(_ALWAYS_REPLAY if always_replay else {}), **(_NO_RETRIES if disable_retries else {})}
-    return RestateTestHarness(app, follow_logs=follow_logs, settings=settings)
+    *,
+    journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
+    skip_time: bool = False,
+    shuffle: int | None = None,
+    engine: EngineOptions | None = None,
+    effects: Effects | None = None,
+    on_crash: Callable[[], None] | None = None,
+    server: bool | None = None,
+) -> BlockingHarness:
+    """Make a harness for tests that do not await; `create_test_harness` says what the arguments mean.
+
+    With `server=True` it is a `RestateTestHarness`, which has `start`, `stop`, `ingress_client` and `with` as well.
+    """
+    options = HarnessOptions(
+        always_replay=always_replay,
+        disable_retries=disable_retries,
+        skip_time=skip_time,
+        shuffle=shuffle,
+        engine=engine,
+        on_crash=on_crash,
+    )
+    what = tested(app_or_services, journal_value_codec)
+    if runs_on_server(server):
+        return cast("BlockingHarness", _served(what, options, follow_logs=follow_logs))
+    return BlockingHarness(what, options, effects)
 
 
 test_harness = blocking_test_harness
 """The name that restate-sdk gives it. pytest takes it for a test in modules that import it by this name."""
+blocking_test_harness.__test__ = False  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
 
 
 @asynccontextmanager
 async def create_test_harness(
-    app: Any,
+    app_or_services: Any,
     follow_logs: bool = False,
-    restate_image: str = "docker.io/restatedev/restate:latest",
+    restate_image: str = _IMAGE,
     always_replay: bool = False,
     disable_retries: bool = False,
     journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
-) -> AsyncGenerator[HarnessEnvironment]:
-    """Run an application and a `restate-server` that knows it, for the time of an `async with` block.
-
-    The server is the binary that `DURABLY_RESTATE_SERVER`, `PATH` or `node_modules` has.
+    *,
+    skip_time: bool = False,
+    shuffle: int | None = None,
+    engine: EngineOptions | None = None,
+    effects: Effects | None = None,
+    on_crash: Callable[[], None] | None = None,
+    server: bool | None = None,
+) -> AsyncGenerator[EmbeddedEnvironment]:
+    """Run an application and a runtime that knows it, for the time of an `async with` block.
 
     Args:
-        app: An ASGI application, as `durably.app` makes it.
-        follow_logs: Copy the server's log to stderr.
+        app_or_services: An ASGI application as `durably.app` makes it, services, or an adapter's object.
+        follow_logs: Copy the real server's log to stderr; the embedded engine logs as the application does.
         restate_image: Accepted for code written for containers, and not used: there is no container here.
         always_replay: Suspend at every wait, so that each one is followed by a replay; finds handlers that are not
             deterministic.
         disable_retries: Fail an invocation at its first failed attempt.
-        journal_value_codec: The codec of the application, for the client.
+        journal_value_codec: The codec of an application that does not tell its own.
+        skip_time: Let the clock jump to the next timer whenever a call is waited for and nothing else is left to do.
+        shuffle: Seed by which completions change their order.
+        engine: Timeouts, retries and limits of the engine; None takes those for tests.
+        effects: The record of effects; None makes a new one.
+        on_crash: Called after each crash that the harness caused.
+        server: True runs on a real server, False on the embedded engine; None goes by `DURABLY_TEST_SERVER`.
 
     Raises:
-        ServerNotFoundError: No `restate-server` binary was found.
-        MissingExtraError: hypercorn or httpx is not installed.
+        HandlerFaultError: At the end: a handler did not follow its journal, or swallowed the signal that ended its
+            attempt.
+        UsageError: It was given what cannot run, or an option that a real server does not have.
+        ServerNotFoundError: A real server is asked for, and no `restate-server` binary was found.
+        MissingExtraError: A real server is asked for, and hypercorn or httpx is not installed.
     """
-    harness = blocking_test_harness(app, follow_logs, restate_image, always_replay, disable_retries)
+    options = HarnessOptions(
+        always_replay=always_replay,
+        disable_retries=disable_retries,
+        skip_time=skip_time,
+        shuffle=shuffle,
+        engine=engine,
+        on_crash=on_crash,
+    )
+    what = tested(app_or_services, journal_value_codec)
+    if not runs_on_server(server):
+        async with EmbeddedHarness(what, options, effects) as environment:
+            yield environment
+        return
+    from durably.client.aio import create_client
+
+    harness = _served(what, options, follow_logs=follow_logs)
     try:
         await asyncio.to_thread(harness.start)
         ingress_url = harness.server.ingress_url
-        async with create_client(ingress_url, journal_value_codec=journal_value_codec) as client:
-            yield HarnessEnvironment(ingress_url=ingress_url, admin_api_url=harness.server.admin_url, client=client)
+        codec = await what.codec.get()
+        async with create_client(ingress_url, journal_value_codec=codec) as client:
+            served = HarnessEnvironment(ingress_url=ingress_url, admin_api_url=harness.server.admin_url, client=client)
+            yield cast("EmbeddedEnvironment", served)
     finally:
         await asyncio.to_thread(harness.stop)
+
+
+def _served(what: Tested, options: HarnessOptions, *, follow_logs: bool) -> RestateTestHarness:
+    asked = {"skip_time": options.skip_time, "shuffle": options.shuffle is not None, "engine": options.engine}
+    refused = [name for name, value in asked.items() if value]
+    if refused:
+        raise UsageError(
+            f"A real server does not have {', '.join(refused)}.", hint="Run this test on the embedded engine."
+        )
+    settings = {**(ALWAYS_REPLAY if options.always_replay else {}), **(NO_RETRIES if options.disable_retries else {})}
+    return RestateTestHarness(what.app, follow_logs=follow_logs, settings=settings)

@@ -17,7 +17,7 @@ from typing import Any
 
 import durably
 from durably.engine.engine import Engine
-from durably.testing.harness import AppServer
+from durably.testing.served import AppServer
 from durably.testing.server import RestateServer
 from tests.engine.ingress.asgi import JSON, Reply, request
 from tests.engine.ingress.probe import SERVICES
