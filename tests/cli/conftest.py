@@ -138,7 +138,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 def eventually(ask: Callable[[], Any]) -> Any:
     """Ask until the answer is true."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 40
     while not (answer := ask()):
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.05)

@@ -35,11 +35,11 @@ _Headers = Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    runtime_command(app, "call")(call)
-    runtime_command(app, "send")(send)
+    runtime_command(app, "call")(_call)
+    runtime_command(app, "send")(_send)
 
 
-async def call(
+async def _call(
     remote: Remote,
     target: _Target,
     body: _Body = None,
@@ -63,7 +63,7 @@ async def call(
     return Exit.OK
 
 
-async def send(
+async def _send(
     remote: Remote,
     target: _Target,
     body: _Body = None,

@@ -166,5 +166,5 @@ def _check_place(path: str) -> None:
 
 
 def _size_of(path: str) -> str:
-    size = os.path.getsize(path)
+    size = sum(os.path.getsize(each) for each in (path, f"{path}-wal") if os.path.exists(each))
     return f"{size / 1024:.0f} KiB" if size < 1024 * 1024 else f"{size / 1024 / 1024:.1f} MiB"

@@ -26,7 +26,7 @@ from durably.cli.files import FileApi, open_file
 from durably.client.transport import httpx_module
 from durably.errors import ConfigurationError, UsageError
 
-__all__ = ["Connection", "Remote", "choose", "connect"]
+__all__ = ["Answer", "Connection", "Remote", "choose", "connect"]
 
 DEFAULT_FILE: Final = "durably.db"
 DEFAULT_INGRESS: Final = "http://localhost:8080"

@@ -32,10 +32,10 @@ _SKIPPED: Final = frozenset(("__pycache__", "node_modules", "site-packages", "bu
 
 def add_commands(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("dev")(dev)
+    app.command("dev")(_dev)
 
 
-def dev(
+def _dev(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="FastAPI, Flask, Django, ASGI, WSGI or durably.")],
     host: Annotated[str, typer.Option("--host", help="Where the app listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", help="Where the app listens.")] = 8000,

@@ -45,10 +45,10 @@ _UNAUTHORIZED: Final = 401
 
 def add_commands(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("doctor")(doctor)
+    app.command("doctor")(_doctor)
 
 
-def doctor(
+def _doctor(
     target: Annotated[
         str | None, typer.Argument(metavar="[MODULE:APP|URL]", help="An application, or the URL of an endpoint.")
     ] = None,

@@ -99,7 +99,7 @@ async def rows_of(remote: Remote, where: str, limit: int) -> list[dict[str, Any]
 
 
 @runtime_command(app, "list")
-async def list_invocations(
+async def _list_invocations(
     remote: Remote,
     status: _StatusOption = None,
     service: _ServiceOption = None,
@@ -135,7 +135,7 @@ def _note(row: dict[str, Any]) -> str:
 
 
 @runtime_command(app, "show")
-async def show_invocation(
+async def _show_invocation(
     remote: Remote, invocation_id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False
 ) -> None:
     """Show one invocation."""
@@ -263,7 +263,7 @@ _operation("pause", "pause", "Paused", is_destructive=False, text="Hold invocati
 
 
 @runtime_command(app, "resume")
-async def resume(
+async def _resume(
     remote: Remote,
     ids: _IdsArgument = None,
     status: _StatusOption = None,
@@ -286,7 +286,7 @@ async def resume(
 
 
 @runtime_command(app, "restart")
-async def restart(
+async def _restart(
     remote: Remote,
     ids: _IdsArgument = None,
     service: _ServiceOption = None,
@@ -313,7 +313,7 @@ async def restart(
 
 
 @runtime_command(app, "purge")
-async def purge(
+async def _purge(
     remote: Remote,
     ids: _IdsArgument = None,
     service: _ServiceOption = None,

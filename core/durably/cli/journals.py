@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -38,7 +40,7 @@ _COLUMNS: Final = (
 
 
 @runtime_command(app, "show")
-async def show(
+async def _show(
     remote: Remote, invocation_id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False
 ) -> None:
     """Show what an invocation did: steps, calls, sleeps and state, with times, results and failures."""
@@ -100,7 +102,7 @@ def _result(line: Line) -> str:
 
 
 @app.command("replay")
-def replay_command(
+def _replay_command(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The present code.")],
     source: Annotated[
         str | None,
@@ -195,11 +197,15 @@ async def _mismatches(loaded: Loaded, journals: Sequence[RecordedJournal]) -> li
             for journal in journals:
                 mismatch = await _replayed(loaded, journal)
                 if mismatch is not None:
-                    found.append(mismatch)
+                    found.append(replace(mismatch, location=_from_here(mismatch.location)))
                 advance()
     finally:
         logger.setLevel(level)
     return found
+
+
+def _from_here(location: str) -> str:
+    return location.removeprefix(f"{os.getcwd()}{os.sep}")
 
 
 async def _replayed(loaded: Loaded, journal: RecordedJournal) -> Mismatch | None:

@@ -23,12 +23,12 @@ _CONFLICT: Final = 409
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    runtime_command(app, "services")(services)
-    runtime_command(app, "deployments")(deployments)
-    runtime_command(app, "register")(register)
+    runtime_command(app, "services")(_services)
+    runtime_command(app, "deployments")(_deployments)
+    runtime_command(app, "register")(_register)
 
 
-async def services(remote: Remote, json: JsonOption = False) -> None:
+async def _services(remote: Remote, json: JsonOption = False) -> None:
     """List services with their handlers."""
     found: list[dict[str, Any]] = (await remote.done("GET", "/services"))["services"]
     listed = [
@@ -64,7 +64,7 @@ async def services(remote: Remote, json: JsonOption = False) -> None:
     )
 
 
-async def deployments(remote: Remote, json: JsonOption = False) -> None:
+async def _deployments(remote: Remote, json: JsonOption = False) -> None:
     """List deployments: where the runtime reaches which revision of which service."""
     found: list[dict[str, Any]] = (await remote.done("GET", "/deployments"))["deployments"]
     listed: list[dict[str, Any]] = [
@@ -99,7 +99,7 @@ async def deployments(remote: Remote, json: JsonOption = False) -> None:
     )
 
 
-async def register(
+async def _register(
     remote: Remote,
     endpoint: Annotated[str, typer.Argument(metavar="URL", help="Of the endpoint, with its prefix, if it has one.")],
     force: Annotated[bool, typer.Option("--force", help="Replace what is registered at this address.")] = False,

@@ -47,7 +47,7 @@ def _read(value: bytes) -> Any:
 
 
 @runtime_command(app, "get")
-async def get(remote: Remote, service: _Service, key: _Key, name: _Name = None, json: JsonOption = False) -> None:
+async def _get(remote: Remote, service: _Service, key: _Key, name: _Name = None, json: JsonOption = False) -> None:
     """Show what is kept under a key."""
     state = {each: _read(value) for each, value in (await _state(remote, service, key)).items()}
     if name is not None:
@@ -66,7 +66,7 @@ async def get(remote: Remote, service: _Service, key: _Key, name: _Name = None, 
 
 
 @runtime_command(app, "set")
-async def set_value(
+async def _set_value(
     remote: Remote,
     service: _Service,
     key: _Key,
@@ -89,7 +89,7 @@ async def set_value(
 
 
 @runtime_command(app, "clear")
-async def clear(remote: Remote, service: _Service, key: _Key, name: _Name = None, yes: YesOption = False) -> int:
+async def _clear(remote: Remote, service: _Service, key: _Key, name: _Name = None, yes: YesOption = False) -> int:
     """Clear one value, or all that is kept under a key."""
     state = await _state(remote, service, key)
     if name is not None and name not in state:
