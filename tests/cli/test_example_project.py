@@ -1,4 +1,4 @@
-"""`durably dev`, `journal show` and `journal replay` on the example project, as someone who changes it would use them."""
+"""`durably dev` and `journal replay` on the example project, as someone who changes it would use them."""
 
 from __future__ import annotations
 
