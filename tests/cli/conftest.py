@@ -105,7 +105,7 @@ def running_engine(path: Path) -> Generator[tuple[str, str]]:
         thread.join()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Place]]:
     """One engine: with open ports, and as its file."""
     path = tmp_path_factory.mktemp("engine") / "shop.db"
@@ -113,7 +113,7 @@ def engine_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pla
         yield Place("engine", ("--url", ingress, "--admin-url", admin)), Place("file", ("--db", str(path)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_place() -> Iterator[Place]:
     """A real server."""
     binary = require_server()

@@ -38,7 +38,7 @@ from durably.errors import DurablyError
 __all__ = ["add_commands", "examine"]
 
 _PROBE_S: Final = 5.0
-_MANIFEST: Final = "application/vnd.restate.endpointmanifest.v1+json"
+_MANIFEST: Final = "application/vnd.restate.endpointmanifest.v2+json"
 _OLDEST: Final = (1, 5)
 _UNAUTHORIZED: Final = 401
 
