@@ -284,6 +284,18 @@ def test_workflows(client: Client) -> None:
     assert (taken.status_code, taken.source) == (409, "invocation")
 
 
+def test_runs_take_no_idempotency_key(client: Client) -> None:
+    """The key of a workflow makes its run idempotent already, and the runtime refuses another."""
+    error = failure_of(client, lambda each: each.call(enrol, "Ada", key=client.key(), idempotency_key="once"))
+    assert (error.status_code, error.source) == (400, "ingress")
+
+
+def test_keys_that_do_not_fit(client: Client) -> None:
+    """A key for a plain service, or none for an object, is refused by name too."""
+    assert failure_of(client, lambda each: each.generic_call("Desk", "token", b"", "k")).status_code in {400, 404}
+    assert failure_of(client, lambda each: each.generic_call("Drawer", "key_of", b"")).status_code in {400, 404}
+
+
 def test_rejected_promises(client: Client) -> None:
     """A rejected promise fails the workflow that awaits it."""
     key = client.key()

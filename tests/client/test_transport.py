@@ -27,6 +27,19 @@ def test_nothing_listens(exchange: Exchange) -> None:
 
 
 @both
+def test_passwords_are_not_told(exchange: Exchange) -> None:
+    """What stands before the host in a URL does not come into messages."""
+    with running_ingress() as closed:
+        url = closed.url.replace("http://", "http://me:secret@")
+    with pytest.raises(ClientError, match="cannot be reached") as caught:
+        exchange(url, lambda client: client.service_call(ping, None))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as refused:
+        exchange("ftp://me:secret@host", lambda client: client.service_call(ping, None))
+    assert "secret" not in str(refused.value)
+
+
+@both
 def test_timeouts_are_there_only_when_asked_for(exchange: Exchange, ingress: Ingress) -> None:
     """A client has no timeout of its own; one that is asked for ends the wait with a `ClientError`."""
     timeouts: list[Any] = []

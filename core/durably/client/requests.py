@@ -49,7 +49,7 @@ __all__ = [
 OUTPUT_NOT_READY: Final = 470
 """Status of an output that was asked for while the invocation is still running."""
 
-_FIRST_ERROR_STATUS: Final = 400
+_SUCCESSES: Final = range(200, 300)
 _ACCEPTED: Final = 200
 _INVOCATION_ID: Final = "x-restate-id"
 _MOST_SECONDS: Final = 10**9
@@ -220,7 +220,7 @@ def ending_request(invocation_id: str, verb: str) -> IngressRequest:
 def raise_for_status(
     status: int, reason: str, body: bytes, headers: Mapping[str, str] | None = None, *, source: str | None = None
 ) -> None:
-    """Raise what an error status means; do nothing for others.
+    """Raise what a status means that is no success; a redirection is none, nothing follows it.
 
     Args:
         status: Of the answer.
@@ -232,7 +232,7 @@ def raise_for_status(
     Raises:
         HttpError: The status is an error.
     """
-    if status < _FIRST_ERROR_STATUS:
+    if status in _SUCCESSES:
         return
     text = body.decode(errors="replace")
     answer = _json_object(body)

@@ -23,6 +23,7 @@ __all__ = [
     "check_admin_url",
     "client_settings",
     "httpx_module",
+    "shown",
     "timed_out",
     "translated_errors",
 ]
@@ -82,7 +83,9 @@ def check_admin_url(admin_url: str | None) -> None:
 def _check_url(url: str, what: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ConfigurationError(f"{url!r} is not the URL of {what}.", hint="It begins with http:// or https://.")
+        raise ConfigurationError(
+            f"{shown(url)!r} is not the URL of {what}.", hint="It begins with http:// or https://."
+        )
 
 
 def admin_base(admin_url: str | None, operation: str) -> str:
@@ -112,6 +115,12 @@ def timed_out(limit: timedelta) -> ClientTimeoutError:
     )
 
 
+def shown(url: str) -> str:
+    """Give a URL for a message: without the name and password that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 @contextmanager
 def translated_errors(url: str) -> Generator[None]:
     """Turn httpx's failures to exchange anything into errors of this package."""
@@ -119,8 +128,10 @@ def translated_errors(url: str) -> Generator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
-        raise ClientTimeoutError(f"No answer from {url} within the client's timeout.") from error
+        raise ClientTimeoutError(f"No answer from {shown(url)} within the client's timeout.") from error
     except httpx.InvalidURL as error:
         raise UsageError(f"The request does not fit into a URL: {error}.") from error
     except httpx.TransportError as error:
-        raise UnreachableError(f"{url} cannot be reached: {error}.", hint="Is this the URL of the runtime?") from error
+        raise UnreachableError(
+            f"{shown(url)} cannot be reached: {error}.", hint="Is this the URL of the runtime?"
+        ) from error

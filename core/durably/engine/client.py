@@ -40,7 +40,7 @@ from durably.engine.events import (
     SendSignal,
     WorkflowSelector,
 )
-from durably.engine.records import EngineOptions, Failure, Headers, Target
+from durably.engine.records import EngineOptions, Failure, Headers, ServiceRecord, ServiceType, Target, TargetKind
 from durably.errors import ClientError, UsageError
 from durably.protocol.ids import InvocationId
 
@@ -57,6 +57,11 @@ class Submitter(Protocol):
     @property
     def options(self) -> EngineOptions:
         """Its limits."""
+        ...
+
+    @property
+    def services(self) -> Mapping[str, ServiceRecord]:
+        """The latest revision of every service by name."""
         ...
 
     def now_ms(self) -> int:
@@ -158,9 +163,7 @@ class EngineChannel:
     async def _event(self, call: Call, *, is_send: bool = False, due_ms: int | None = None) -> Invoke:
         target = call.target
         check_target(target)
-        limits = self._engine.options.limits
-        _check_size("the key", target.key or "", limits.key_bytes)
-        _check_size("idempotency-key", target.idempotency_key or "", limits.idempotency_key_bytes)
+        self._check(target)
         return Invoke(
             Target(target.service, target.key or "", target.handler),
             await self._encoded(call.body),
@@ -171,6 +174,21 @@ class EngineChannel:
             scope=target.scope,
             limit_key=target.limit_key,
         )
+
+    def _check(self, target: CallTarget) -> None:
+        """Refuse what the ingress of the same engine would refuse; unknown targets are refused by the engine."""
+        limits = self._engine.options.limits
+        _check_size("the key", target.key or "", limits.key_bytes)
+        _check_size("idempotency-key", target.idempotency_key or "", limits.idempotency_key_bytes)
+        service = self._engine.services.get(target.service)
+        if service is None:
+            return
+        if (target.key is not None) is (service.type is ServiceType.SERVICE):
+            needs = "takes no key" if target.key is not None else "needs a key"
+            raise _refused(400, f"{service.name} {needs}")
+        handler = service.handlers.get(target.handler)
+        if handler is not None and handler.kind is TargetKind.WORKFLOW_RUN and target.idempotency_key is not None:
+            raise _refused(400, "a workflow's run takes no idempotency key: its key makes it idempotent already")
 
     async def _answer(self, outcome: Outcome) -> InvocationAnswer:
         if type(outcome) is Success:
@@ -221,7 +239,11 @@ def _check_id(invocation_id: str, source: FailureSource) -> None:
 def _check_size(what: str, text: str, limit: int) -> None:
     """Refuse what the ingress of the same engine would refuse."""
     if len(text) > limit or len(text.encode()) > limit:
-        raise _error(Failed(400, f"{what} is longer than {limit} bytes", source=FailureSource.INGRESS))
+        raise _refused(400, f"{what} is longer than {limit} bytes")
+
+
+def _refused(status: int, message: str) -> ClientError:
+    return _error(Failed(status, message, source=FailureSource.INGRESS))
 
 
 def _done(outcome: Outcome) -> None:
