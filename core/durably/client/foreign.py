@@ -62,8 +62,8 @@ class Foreign(Generic[InputT, OutputT]):
         """
         _check_name("service", service)
         _check_name("handler", handler)
-        self.service = service
-        self.handler = handler
+        self.service: str = service
+        self.handler: str = handler
         self.input_serde: Serde[Any] | None = _serde_of(input)
         self.output_serde: Serde[Any] | None = _serde_of(output)
 
