@@ -11,7 +11,7 @@ import pytest
 
 from durably.cli.dev import changed_files, snapshot
 from durably.testing.ports import free_port
-from tests.cli.conftest import Run, eventually
+from tests.cli.conftest import Place, Run, eventually
 from tests.cli.processes import command, running_dev
 
 SERVICES = """
@@ -112,10 +112,9 @@ def test_it_registers_at_a_given_server(tmp_path: Path, kind: str, server_url: t
 
 
 @pytest.fixture(scope="module")
-def server_url(server_place: object) -> tuple[str, str]:
+def server_url(server_place: Place) -> tuple[str, str]:
     """Both URLs of the real server."""
-    options: tuple[str, ...] = getattr(server_place, "options", ())
-    return options[1], options[3]
+    return server_place.options[1], server_place.options[3]
 
 
 def test_changed_code_is_served(tmp_path: Path):
