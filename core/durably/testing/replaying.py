@@ -71,25 +71,23 @@ class Mismatch:
 class _ReplayMachine(Machine):
     """A machine that tells how much of the journal is left."""
 
-    __slots__ = ()
+    __slots__ = ("left",)
 
-    @property
-    def left(self) -> int:
-        return len(self._commands)
+    left: int
+
+    def fail(self, *args: Any, **kwargs: Any) -> None:
+        self.left = len(self._commands)
+        super().fail(*args, **kwargs)
 
 
 class _Replaying:
     """The probe of a replay: nothing is executed."""
 
-    def __init__(self) -> None:
-        self.made: _ReplayMachine | None = None
-
     def now_ms(self) -> int:
         return 0  # times are not compared
 
     def machine(self, version: ProtocolVersion, options: MachineOptions) -> Machine:
-        self.made = _ReplayMachine(version, options, locate=caller_location)
-        return self.made
+        return _ReplayMachine(version, options, locate=caller_location)
 
     def step(self, name: str, action: Callable[..., Any]) -> Callable[..., Any]:
         def end(*args: Any, **kwargs: Any) -> Any:
@@ -163,7 +161,7 @@ async def replay(handler: Handler, journal: RecordedJournal, endpoint: Endpoint 
             await asyncio.to_thread(run_sync_attempt, handler, endpoint, machine, {}, stream)
     finally:
         probe.reset(token)
-    return _judged(handler, journal, stream.frames, left=0 if watching.made is None else watching.made.left)
+    return _judged(handler, journal, stream.frames, left=getattr(machine, "left", 0))
 
 
 def _frames_of(journal: RecordedJournal) -> bytes:
