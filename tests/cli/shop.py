@@ -36,6 +36,13 @@ async def wait(ctx: durably.Context) -> str:
 
 
 @orders.handler()
+async def fail(ctx: durably.Context) -> None:
+    """Fail each attempt, after a step."""
+    await ctx.run_typed("prepare", str)
+    raise RuntimeError("the bank is closed")
+
+
+@orders.handler()
 async def nothing(ctx: durably.Context) -> None:
     """Give nothing."""
 

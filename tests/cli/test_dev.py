@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from durably.cli.dev import changed_files, snapshot
@@ -129,6 +131,24 @@ def test_changed_code_is_served(tmp_path: Path):
         main.write_text(SERVICES.replace("Hello", "Ciao") + APPS["durably services"], encoding="utf-8")
         dev.wait_for("engine ready", times=2)
         eventually(lambda: greeted(tmp_path) == "Ciao Ada")
+
+
+def test_ctrl_c_and_the_token(tmp_path: Path):
+    """Ctrl-C, which both processes get, stops it; a token is asked for, and stands in no command line."""
+    (tmp_path / "main.py").write_text(SERVICES + APPS["durably services"], encoding="utf-8")
+    chosen = ports()
+    secret = "a-token-of-some-length"
+    with running_dev(tmp_path, "main:app", *chosen, env={"DURABLY_TOKEN": secret}) as dev:
+        dev.wait_for("engine ready")
+        where = ["--url", f"http://127.0.0.1:{chosen[3]}", "--admin-url", f"http://127.0.0.1:{chosen[5]}"]
+        assert command(tmp_path, "services", *where).returncode == 3
+        assert greeted(tmp_path, [*where, "--token", secret]) == "Hello Ada"
+        both = [psutil.Process(dev.process.pid), *psutil.Process(dev.process.pid).children(recursive=True)]
+        assert not any(secret in " ".join(each.cmdline()) for each in both)
+        for each in both:
+            each.send_signal(signal.SIGINT)
+        assert dev.process.wait(20) == 0
+        assert "Traceback" not in dev.output
 
 
 def test_what_cannot_be_served(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch):

@@ -32,7 +32,7 @@ def test_services(on: Run):
     """Services are listed with kind, revision and handlers; as JSON too."""
     listed = on("services", "--json").json
     assert [(each["name"], each["type"]) for each in listed] == [("Carts", "VirtualObject"), ("Orders", "Service")]
-    assert {handler["name"] for handler in listed[1]["handlers"]} == {"place", "refuse", "wait", "nothing"}
+    assert {handler["name"] for handler in listed[1]["handlers"]} == {"place", "refuse", "wait", "fail", "nothing"}
     assert set(listed[0]) == {"name", "type", "revision", "deployment_id", "public", "handlers"}
     shown = on("services")
     assert shown.code == 0
@@ -141,6 +141,21 @@ def test_the_time_line_of_a_failure(on: Run):
     entries = on("journal", "show", row["id"], "--json").json["entries"]
     assert [entry["failure"] for entry in entries] == [None, "[402] card declined", "[402] card declined"]
     assert "failed: [402] card declined" in on("journal", "show", row["id"]).out
+
+
+def test_what_is_tried_again(on: Run):
+    """An invocation that fails and is retried says why, in the list and in its time line."""
+    sent = on("send", "Orders/fail").out.strip()
+    rows = eventually(lambda: on("invocations", "list", "--status", "backing-off", "--json").json)
+    assert rows[0]["id"] == sent
+    assert "the bank is closed" in rows[0]["last_failure"]
+    eventually(lambda: "the bank is closed" in on("invocations", "list", "--handler", "fail").out)
+    shown = on("journal", "show", sent).out
+    assert "run 'prepare'" in shown
+    assert "failed: " in shown
+    assert "the bank is closed" in shown
+    assert on("invocations", "kill", sent, "--yes").code == 0
+    assert eventually(lambda: result(on, sent)) == "failure"
 
 
 def test_a_sleep_is_open(on: Run):

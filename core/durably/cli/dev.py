@@ -27,6 +27,7 @@ __all__ = ["add_commands", "changed_files", "snapshot"]
 
 _POLL_S: Final = 0.25
 _STOP_S: Final = 10.0
+_INTERRUPTED_S: Final = 5.0
 _SKIPPED: Final = frozenset(("__pycache__", "node_modules", "site-packages", "build", "dist"))
 
 
@@ -95,8 +96,11 @@ def _check_port(host: str, port: int) -> None:
 
 def _watch(options: DevOptions) -> int:
     """Keep the process running until it fails at its first start, or somebody stops us."""
+    is_told = False
 
     def stop(number: int, frame: object) -> None:
+        nonlocal is_told
+        is_told = True
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -121,6 +125,8 @@ def _watch(options: DevOptions) -> int:
             _stop(process)
             process = _started(options)
     except KeyboardInterrupt:
+        if process is not None and not is_told:
+            _wait(process, _INTERRUPTED_S)  # Ctrl-C goes to both
         return Exit.OK
     finally:
         if process is not None:
@@ -129,17 +135,24 @@ def _watch(options: DevOptions) -> int:
 
 
 def _started(options: DevOptions) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command_of(options))  # noqa: S603 - this very program
+    token = {} if options.token is None else {"DURABLY_TOKEN": options.token}  # arguments can be read by others
+    return subprocess.Popen(command_of(options), env={**os.environ, **token})  # noqa: S603 - this very program
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
+        if not _wait(process, _STOP_S):
             process.kill()
             process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def snapshot(folder: Path) -> dict[str, int]:

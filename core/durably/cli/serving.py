@@ -68,14 +68,14 @@ class DevOptions:
 
 
 def command_of(options: DevOptions) -> list[str]:
-    """Give the command line of the process."""
-    return [sys.executable, "-m", "durably.cli.serving", json.dumps(asdict(options))]
+    """Give the command line of the process, without the token, which belongs in its environment."""
+    return [sys.executable, "-m", "durably.cli.serving", json.dumps({**asdict(options), "token": None})]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve what the one argument, JSON of `DevOptions`, says."""
     given: dict[str, Any] = json.loads((sys.argv[1:] if arguments is None else arguments)[0])
-    options = DevOptions(**given)
+    options = replace(DevOptions(**given), token=os.environ.get("DURABLY_TOKEN") or None)
     try:
         return _serve(options)
     except KeyboardInterrupt:
@@ -140,7 +140,8 @@ def _serve_embedded(options: DevOptions, loaded: Loaded) -> int:
     db = options.db or "durably.db"
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
-    arguments = ["--db", db, "--host", options.host, "--log-level", "warning"]
+    host = options.host if options.token else "127.0.0.1"  # others may reach it with a token only
+    arguments = ["--db", db, "--host", host, "--log-level", "warning"]
     arguments += ["--ingress-port", str(options.ingress_port), "--admin-port", str(options.admin_port)]
     arguments += [] if options.token is None else ["--token", options.token]
     _show(
@@ -149,8 +150,8 @@ def _serve_embedded(options: DevOptions, loaded: Loaded) -> int:
         "the engine's own server",
         f"embedded, {db}",
         db=db,
-        ingress_url=f"http://{options.host}:{options.ingress_port}",
-        admin_url=f"http://{options.host}:{options.admin_port}",
+        ingress_url=f"http://{host}:{options.ingress_port}",
+        admin_url=f"http://{host}:{options.admin_port}",
     )
     return cli.run(parser.parse_args(arguments), application)
 
