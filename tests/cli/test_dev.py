@@ -171,6 +171,7 @@ def test_what_cannot_be_served(tmp_path: Path, run: Run, monkeypatch: pytest.Mon
         assert "--port" in ended.err
     assert run("dev", "main:app", "--db", "x.db", "--url", "http://localhost:1").code == 2
     assert run("dev", "main:app", "--admin-url", "http://localhost:1").code == 2
+    assert run("dev", "main:app", "--url", "http://localhost:1").code == 2
 
 
 def test_what_counts_as_changed(tmp_path: Path):

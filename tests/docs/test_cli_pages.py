@@ -14,9 +14,11 @@ from durably.cli.app import app
 from durably.cli.exits import Exit
 from durably.cli.invocations import INVOCATION_FIELDS, Status
 from durably.testing.ports import free_port
+from durably.testing.server import RestateServer
 from tests.cli.conftest import eventually
 from tests.cli.processes import command, copied_example, running_dev
 from tests.cli.test_example_project import ORDERS, is_under_way, visit
+from tests.conformance.suite.binary import require_server
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SHOWN = re.compile(r"^```console\n\$ durably (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -25,6 +27,7 @@ VARYING = (
     (re.compile(r"process \d+"), "process N"),
     (re.compile(r"\d+ KiB"), "N KiB"),
     (re.compile(r"\d+ journals"), "N journals"),
+    (re.compile(r"version \d+\.\d+\.\d+"), "version N"),
 )
 
 
@@ -57,6 +60,29 @@ def test_the_output_of_the_example_project(tmp_path: Path):
         (copy / ORDERS).write_text(text.replace('"reserve",', '"hold",'), encoding="utf-8")
         replayed = command(copy, "journal", "replay", "shop.app:app", env=env)
         assert steady(replayed.stdout + replayed.stderr) == shown("journal replay shop.app:app")
+
+
+def test_the_output_on_a_server(tmp_path: Path):
+    """`dev` and `doctor` write what the page shows with a real server, too."""
+    binary = require_server()
+    with RestateServer(binary=binary) as server, copied_example(tmp_path) as (copy, env):
+        port = free_port()
+        where = ["--url", server.ingress_url, "--admin-url", server.admin_url]
+        usual = {server.ingress_url: "http://127.0.0.1:8080", server.admin_url: "http://127.0.0.1:9070"}
+
+        def as_usual(text: str) -> str:
+            for here, there in {**usual, f":{port}": ":8000"}.items():
+                text = text.replace(here, there)
+            return steady(text)
+
+        env = {**env, "DURABLY_SECRET_KEY": "only for this test"}
+        with running_dev(copy, "shop.app:app", "--port", str(port), *where, env=env) as dev:
+            dev.wait_for("Running on")
+            screen = dev.output[: dev.output.index("Ctrl-C stops it.") + len("Ctrl-C stops it.")]
+            assert as_usual(screen) == shown("dev shop.app:app --url http://127.0.0.1:8080")
+            doctor = command(copy, "doctor", f"http://127.0.0.1:{port}/restate", *where)
+            expected = shown("doctor http://127.0.0.1:8000/restate --url http://127.0.0.1:8080")
+            assert as_usual(doctor.stdout) == expected
 
 
 def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

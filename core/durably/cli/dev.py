@@ -18,6 +18,7 @@ from typing import Annotated, Final
 
 import typer
 
+from durably.cli.connections import choose
 from durably.cli.exits import Exit
 from durably.cli.output import tell
 from durably.cli.serving import DevOptions, command_of
@@ -61,6 +62,8 @@ def _dev(
         raise UsageError("--db names the embedded engine's file, and --url a server: give one of them.")
     if admin_url is not None and url is None:
         raise UsageError("--admin-url is of a server.", hint="Give its ingress as --url too.")
+    if url is not None and choose(url, admin_url).admin_url is None:
+        raise UsageError("Where the admin API is cannot be told from --url.", hint="Give --admin-url too.")
     _check_port(host, port)
     options = DevOptions(
         target=target,

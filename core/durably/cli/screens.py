@@ -26,6 +26,7 @@ class Screen:
         db: The engine's file, from here, or None.
         ingress_url: Where handlers are called; None where no port is open for it.
         admin_url: Where operators ask; likewise.
+        endpoint_url: Where a runtime in another process calls handlers; None where there is none.
         reloads: Whether it starts again when code changes.
     """
 
@@ -36,6 +37,7 @@ class Screen:
     db: str | None
     ingress_url: str | None
     admin_url: str | None
+    endpoint_url: str | None
     reloads: bool
 
 
@@ -89,5 +91,5 @@ def _next(screen: Screen) -> list[str]:
         *lines,
         f"durably services{where}",
         f"durably invocations list{where}",
-        f"durably doctor {screen.loaded.target}",
+        f"durably doctor {screen.loaded.target if screen.endpoint_url is None else screen.endpoint_url + where}",
     ]

@@ -118,8 +118,18 @@ def _serve_linked(options: DevOptions, loaded: Loaded) -> int:
     assert loaded.link is not None
     settings = loaded.link.settings
     server = choose_server(is_wsgi=loaded.kind.is_wsgi, is_called_back=not settings.is_embedded, wanted=options.server)
-    runtime = f"embedded, {settings.url}" if settings.is_embedded else f"{settings.url}, registers itself"
-    _show(options, loaded, server, runtime, app_url=options.base_url, db=_file_of(settings.url))
+    runtime = f"embedded, {settings.url}" if settings.is_embedded else "a server, at which the app registers itself"
+    _show(
+        options,
+        loaded,
+        server,
+        runtime,
+        app_url=options.base_url,
+        db=_file_of(settings.url),
+        ingress_url=None if settings.is_embedded else settings.url,
+        admin_url=settings.admin_url,
+        endpoint_url=None if settings.is_embedded else options.base_url + settings.prefix,
+    )
     serve(server, loaded.application, options.host, options.port)
     return 0
 
@@ -170,11 +180,21 @@ def _serve_registered(options: DevOptions, loaded: Loaded) -> int:
     else:
         db, ingress = None, options.url
         admin = choose(options.url, options.admin_url).admin_url or ""
-        runtime = options.url
+        runtime = "a server, at which it is registered"
     try:
         is_ours = loaded.kind in (Kind.SERVICES, Kind.DURABLY_ASGI, Kind.DURABLY_WSGI)
         where = (options.service_url or options.base_url) + ("" if is_ours else options.prefix)
-        _show(options, loaded, server, runtime, app_url=options.base_url, db=db, ingress_url=ingress, admin_url=admin)
+        _show(
+            options,
+            loaded,
+            server,
+            runtime,
+            app_url=options.base_url,
+            db=db,
+            ingress_url=ingress,
+            admin_url=admin,
+            endpoint_url=where,
+        )
         seen_here = options.base_url + ("" if is_ours else options.prefix)
         arguments = (options, where, seen_here, ingress, admin)
         threading.Thread(target=_register, args=arguments, name="durably-dev-register", daemon=True).start()
@@ -236,6 +256,7 @@ def _show(
     db: str | None = None,
     ingress_url: str | None = None,
     admin_url: str | None = None,
+    endpoint_url: str | None = None,
 ) -> None:
     if not options.is_first:
         say("Started again.")
@@ -250,6 +271,7 @@ def _show(
             db=None if db is None else os.path.relpath(db),
             ingress_url=ingress_url,
             admin_url=admin_url,
+            endpoint_url=endpoint_url,
             reloads=options.reloads,
         )
     )
