@@ -27,8 +27,14 @@ The code is what travels: the protocol's error code or the HTTP status. A dash m
 """
 
 
-_INTERNAL = ("durably.engine.admin.", "durably.engine.core.", "durably.engine.ingress.", "durably.engine.query.")
-"""Folders whose own exceptions become answers over HTTP or failures of attempts before anyone could catch them."""
+_INTERNAL = (
+    "durably.cli.",
+    "durably.engine.admin.",
+    "durably.engine.core.",
+    "durably.engine.ingress.",
+    "durably.engine.query.",
+)
+"""Folders whose own exceptions become answers, messages or failures of attempts before anyone could catch them."""
 
 
 def error_classes() -> list[type[BaseException]]:

@@ -18,6 +18,7 @@ _NAMES = "names of other modules; tests/authoring/test_peer_compatibility.py imp
 _CLIENTS = "tests/client/test_client.py runs both clients through one set of tests"
 _STORES = "tests/engine/store/test_contract*.py hold both stores to one contract"
 TESTED_BY_THEME: dict[str, str] = {
+    "cli": "the command line is tested by command, as it is typed, against both runtimes",
     ".": "the command line's modules are run as processes by tests/engine/suite and tests/engine/runtime",
     "engine": "the parts of a running engine are tested together, by theme, in tests/engine/runtime and beside it",
     "engine/admin": "the admin API is compared with the real server's, route by route",
@@ -32,7 +33,10 @@ MIRROR_EXCEPTIONS: dict[str, str] = {
     "authoring/handler_types.py": "a type only; tests/typing/calls.py has mypy and pyright read it",
     "client/aio.py": _CLIENTS,
     "client/blocking.py": _CLIENTS,
+    "client/blocking_durable.py": _CLIENTS,
     "client/blocking_verbs.py": _CLIENTS,
+    "client/channels.py": _CLIENTS,
+    "client/durable.py": _CLIENTS,
     "client/interfaces.py": _CLIENTS,
     "client/verbs.py": _CLIENTS,
     "client_types.py": _NAMES,

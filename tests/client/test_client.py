@@ -9,9 +9,11 @@ import pytest
 
 import durably
 from durably.authoring.codec import JournalValueCodec
-from durably.client import blocking
+from durably.client import BlockingDurablyClient, DurablyClient, blocking
 from durably.client.aio import Client
 from durably.client.blocking import BlockingClient
+from durably.engine.blocking_client import BlockingEngineClient
+from durably.engine.client import EngineClient
 from tests.client.exchanges import Exchange, Use, both
 from tests.client.ingress import Ingress
 from tests.client.shop import Order, add, confirm, maybe, place, run
@@ -170,15 +172,21 @@ def test_codecs(exchange: Exchange, ingress: Ingress) -> None:
 
 
 def test_both_clients_have_the_same_methods() -> None:
-    """The blocking client has every method of the async one, with the same parameters."""
-    for name, method in inspect.getmembers(Client, inspect.isfunction):
+    """The blocking clients have every method of the async ones, with the same parameters; all four are one."""
+    for name, method in inspect.getmembers(DurablyClient, inspect.isfunction):
         if name.startswith("_"):
             continue
-        twin = getattr(BlockingClient, name)
+        twin = getattr(BlockingDurablyClient, name)
         theirs, ours = inspect.signature(twin), inspect.signature(method)
-        assert list(theirs.parameters) == list(ours.parameters), name
+        assert [str(each) for each in theirs.parameters.values()] == [str(each) for each in ours.parameters.values()], (
+            name
+        )
         assert inspect.iscoroutinefunction(method) is (name != "scope")
         assert not inspect.iscoroutinefunction(twin)
+    for one, blocks in ((Client, False), (EngineClient, False), (BlockingClient, True), (BlockingEngineClient, True)):
+        assert issubclass(one, BlockingDurablyClient if blocks else DurablyClient)
+        own = {name for name in vars(one) if not name.startswith("_")}
+        assert own == set(), "what one client has, all have"
 
 
 def test_the_blocking_client_has_a_public_name() -> None:

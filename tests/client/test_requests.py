@@ -101,8 +101,9 @@ def test_media_types(exchange: Exchange, ingress: Ingress) -> None:
         (404, b'["not an object"]', "Not Found", {}),
         (503, b'{"message":7}', "Service Unavailable", {}),
         (499, b"\xff", "no reason given", {}),
+        (302, b"", "Found", {}),
     ],
-    ids=["failure", "page", "list", "odd message", "no text"],
+    ids=["failure", "page", "list", "odd message", "no text", "redirection"],
 )
 def test_errors(
     exchange: Exchange, ingress: Ingress, status: int, body: bytes, message: str, metadata: dict[str, str]

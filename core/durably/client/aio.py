@@ -1,42 +1,43 @@
-"""The client for code that awaits.
+"""The client for code that awaits, over HTTP.
 
-Owns the sending over httpx's async client; requests and answers are `client.requests`' business.
+Owns the sending over httpx's async client; requests and answers are `client.requests`' business, what can be asked
+`client.durable`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from durably.authoring.calls import HandlerType
 from durably.authoring.codec import CodecSource, JournalValueCodec, JournalValueCodecProvider
-from durably.client import requests, transport
+from durably.client import relays, requests, transport
+from durably.client.channels import Ending, Rejection, Resolution
+from durably.client.durable import DurablyClient
 from durably.client.interfaces import (
+    ClientTimeoutError,
     HttpError,
     InvocationAnswer,
-    InvocationOutput,
     InvocationRef,
     RestateClientSendHandle,
 )
-from durably.client.requests import CallTarget, IngressRequest
-from durably.client.verbs import ScopedClient, Verbs
-from durably.serde import DEFAULT_SERDE, Serde, resolve_serde
+from durably.client.options import DEFAULT_OPTIONS, ClientOptions
+from durably.client.requests import IngressRequest
+from durably.client.retrying import Retries
+from durably.client.targets import Call
+from durably.errors import ClientError
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Client", "create_client"]
+__all__ = ["Client", "HttpChannel", "create_client"]
 
-InputT = TypeVar("InputT")
-OutputT = TypeVar("OutputT")
-Headers = Mapping[str, str] | None
+T = TypeVar("T")
 
 
-class Client(Verbs):
+class Client(DurablyClient):
     """Reaches handlers through the ingress. `create_client` makes and closes one."""
 
     def __init__(
@@ -44,6 +45,10 @@ class Client(Verbs):
         client: httpx.AsyncClient,
         headers: dict[str, str] | None = None,
         journal_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
+        *,
+        admin_url: str | None = None,
+        timeout: timedelta | None = None,
+        options: ClientOptions = DEFAULT_OPTIONS,
     ) -> None:
         """Send through `client`, whose base URL is the ingress.
 
@@ -51,21 +56,116 @@ class Client(Verbs):
             client: Stays open when this is dropped.
             headers: Sent with every request.
             journal_codec: The codec of the endpoint.
+            admin_url: Base URL of the admin API, for `cancel` and `kill`.
+            timeout: Longest wait where a call gives none.
+            options: Of which this needs those about retries.
         """
         self.client = client
         self.headers: dict[str, str] = headers or {}
-        self._codec = CodecSource(journal_codec)
+        codec = CodecSource(journal_codec)
+        super().__init__(HttpChannel(client, self.headers, codec, admin_url, timeout, options))
 
-    async def _exchange(self, request: IngressRequest) -> bytes:
-        return (await self._respond(request)).content
 
-    async def _respond(self, request: IngressRequest) -> httpx.Response:
-        with transport.translated_errors(str(self.client.base_url)):
-            response = await self.client.request(
-                request.method, request.path, headers={**self.headers, **request.headers}, content=request.content
+class HttpChannel:
+    """Carries requests over HTTP; see `Channel`."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        headers: Mapping[str, str],
+        codec: CodecSource,
+        admin_url: str | None,
+        timeout: timedelta | None,
+        options: ClientOptions,
+    ) -> None:
+        """Send through `client`; see `Client`."""
+        self._client = client
+        self._headers = headers
+        self._codec = codec
+        self._admin_url = admin_url
+        self._timeout = timeout
+        self._options = options
+
+    async def invoke(self, call: Call, timeout: timedelta | None) -> InvocationAnswer:
+        """Call and wait for the result."""
+        request = requests.call_request(call.target, await self._encoded(call.body), call.content_type, call.headers)
+        return await self._answer(request, timeout)
+
+    async def send(self, call: Call, delay: timedelta | None, timeout: timedelta | None) -> RestateClientSendHandle:
+        """Start, and wait until that is stored."""
+        request = requests.call_request(
+            call.target, await self._encoded(call.body), call.content_type, call.headers, send=True, delay=delay
+        )
+        return requests.send_handle((await self._respond(request, timeout)).content)
+
+    async def attach(self, invocation: InvocationRef, timeout: timedelta | None) -> InvocationAnswer:
+        """Wait for a result."""
+        return await self._answer(requests.result_request(invocation, "attach"), timeout)
+
+    async def output(self, invocation: InvocationRef, timeout: timedelta | None) -> InvocationAnswer | None:
+        """Look for a result; None while there is none."""
+        try:
+            return await self._answer(requests.result_request(invocation, "output"), timeout)
+        except HttpError as error:
+            if requests.is_not_ready(error):
+                return None
+            raise
+
+    async def end(self, invocation_id: str, how: Ending, timeout: timedelta | None) -> None:
+        """Cancel or kill, through the admin API."""
+        request = requests.ending_request(invocation_id, how.value)
+        await self._respond(request, timeout, transport.admin_base(self._admin_url, how.value))
+
+    async def complete_awakeable(self, awakeable_id: str, resolution: Resolution, timeout: timedelta | None) -> None:
+        """Complete an awakeable."""
+        body = resolution.reason if isinstance(resolution, Rejection) else await self._encoded(resolution)
+        await self._respond(requests.awakeable_request(awakeable_id, body), timeout)
+
+    async def complete_signal(
+        self, invocation_id: str, name: str, resolution: Resolution, timeout: timedelta | None
+    ) -> None:
+        """Send a signal, through the application's `signal_service`."""
+        call = relays.signal_call(invocation_id, name, resolution)
+        try:
+            await self.invoke(call, timeout)
+        except HttpError as error:
+            raise relays.no_signals_error(error) from error
+
+    async def _answer(self, request: IngressRequest, timeout: timedelta | None) -> InvocationAnswer:
+        response = await self._respond(request, timeout)
+        return requests.answer_of(await self._decoded(response.content), response.headers)
+
+    async def _respond(
+        self, request: IngressRequest, timeout: timedelta | None, admin_url: str | None = None
+    ) -> httpx.Response:
+        limit = self._timeout if timeout is None else timeout
+        url = transport.absolute(admin_url, request.path)
+        headers = requests.wire_headers(self._headers, request.headers)
+
+        async def attempt() -> httpx.Response:
+            with transport.translated_errors(admin_url or str(self._client.base_url)):
+                response = await self._client.request(request.method, url, headers=headers, content=request.content)
+            requests.raise_for_status(
+                response.status_code,
+                response.reason_phrase,
+                response.content,
+                response.headers,
+                source=None if admin_url is None else "admin",
             )
-        requests.raise_for_status(response.status_code, response.reason_phrase, response.content, response.headers)
-        return response
+            return response
+
+        return await _within(limit, lambda: self._repeated(request, attempt))
+
+    async def _repeated(self, request: IngressRequest, attempt: Callable[[], Awaitable[T]]) -> T:
+        retries = Retries(self._options, is_safe=request.is_safe)
+        while True:
+            try:
+                return await attempt()
+            except ClientError as error:
+                wait = retries.wait_after(error)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait.total_seconds())
 
     async def _encoded(self, body: bytes) -> bytes:
         codec = await self._codec.get()
@@ -75,222 +175,17 @@ class Client(Verbs):
         codec = await self._codec.get()
         return body if codec is None else await codec.decode(body)
 
-    async def call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> OutputT:
-        """Call a handler of any kind and wait for its result.
 
-        Args:
-            tpe: The handler, as its decorator gave it back.
-            arg: Its input.
-            key: The object's or workflow's key.
-            idempotency_key: Calls with the same key become one invocation.
-            headers: Handed to the handler.
-            scope: Scope of the invocation.
-            limit_key: Limit key within the scope.
-
-        Raises:
-            HttpError: The handler failed for good, or the runtime refused.
-            ClientError: The runtime could not be reached.
-            UsageError: The function is no handler, or the key does not fit.
-        """
-        handler, target = requests.handler_target(tpe, key, idempotency_key, scope, limit_key)
-        body, content_type = requests.typed_body(handler, arg)
-        output = await self._call(target, body, content_type, headers)
-        result: Any = handler.output_serde.deserialize(output)
-        return result  # type: ignore[no-any-return]
-
-    async def send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> RestateClientSendHandle:
-        """Start a handler of any kind, after `delay` if one is given; see `call`."""
-        handler, target = requests.handler_target(tpe, key, idempotency_key, scope, limit_key)
-        body, content_type = requests.typed_body(handler, arg)
-        return await self._send(target, body, content_type, headers, delay)
-
-    async def _call(self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers) -> bytes:
-        request = requests.call_request(target, await self._encoded(body), content_type, headers)
-        output = await self._exchange(request)
-        return await self._decoded(output)
-
-    async def _send(
-        self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers, delay: timedelta | None
-    ) -> RestateClientSendHandle:
-        encoded = await self._encoded(body)
-        request = requests.call_request(target, encoded, content_type, headers, send=True, delay=delay)
-        return requests.send_handle(await self._exchange(request))
-
-    def scope(self, scope: str) -> ScopedClient:
-        """Give a client whose calls carry `scope`."""
-        return ScopedClient(self, scope)
-
-    async def generic_call(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> bytes:
-        """Call a handler by its names, with bytes in and bytes out; JSON, unless `headers` name a content type."""
-        target = CallTarget(
-            service=service,
-            handler=handler,
-            key=key,
-            idempotency_key=idempotency_key,
-            scope=scope,
-            limit_key=limit_key,
-        )
-        return await self._call(target, arg, requests.raw_content_type(arg), headers)
-
-    async def generic_send(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> RestateClientSendHandle:
-        """Start a handler by its names, with bytes: JSON, unless `headers` name a content type."""
-        target = CallTarget(
-            service=service,
-            handler=handler,
-            key=key,
-            idempotency_key=idempotency_key,
-            scope=scope,
-            limit_key=limit_key,
-        )
-        return await self._send(target, arg, requests.raw_content_type(arg), headers, send_delay)
-
-    async def generic_invoke(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> InvocationAnswer:
-        """Call a handler as `generic_call` does; the answer names the invocation too."""
-        target = CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key)
-        request = requests.call_request(target, await self._encoded(arg), requests.raw_content_type(arg), headers)
-        return await self._answer(request)
-
-    async def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
-        """Wait for the result of an invocation that was started before, as bytes.
-
-        Args:
-            invocation: Which.
-            timeout: Longest wait; None waits as long as the handler takes.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-            TimeoutError: It is not completed yet.
-        """
-        request = requests.result_request(invocation, "attach")
-        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            return await self._answer(request)
-
-    async def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
-        """Give the result of an invocation that was started before, as bytes; None while it is not completed.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        try:
-            return await self._answer(requests.result_request(invocation, "output"))
-        except HttpError as error:
-            if error.status_code == requests.OUTPUT_NOT_READY:
-                return None
-            raise
-
-    async def _answer(self, request: IngressRequest) -> InvocationAnswer:
-        response = await self._respond(request)
-        answer = requests.answer_of(response.content, response.headers)
-        return replace(answer, body=await self._decoded(answer.body))
-
-    async def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
-        """Wait for the result of an invocation that was started before.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        output = await self._exchange(requests.invocation_request(invocation_id, "attach"))
-        return resolve_serde(serde, type_hint).deserialize(await self._decoded(output))
-
-    async def output(
-        self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None
-    ) -> InvocationOutput[Any]:
-        """Look whether an invocation is completed, without waiting.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        request = requests.invocation_request(invocation_id, "output")
-        return await self._output(request, resolve_serde(serde, type_hint))
-
-    async def workflow_attach(self, tpe: HandlerType[Any, OutputT], key: str) -> OutputT:
-        """Wait for the result of a workflow's run; `tpe` is its main handler.
-
-        Raises:
-            HttpError: The run failed for good, or there is none for this key (404).
-        """
-        handler, target = requests.handler_target(tpe, key)
-        output = await self._exchange(requests.workflow_request(target.service, key, "attach"))
-        result: Any = handler.output_serde.deserialize(await self._decoded(output))
-        return result  # type: ignore[no-any-return]
-
-    async def workflow_output(self, tpe: HandlerType[Any, OutputT], key: str) -> InvocationOutput[OutputT]:
-        """Look whether a workflow's run is completed, without waiting; `tpe` is its main handler.
-
-        Raises:
-            HttpError: The run failed for good, or there is none for this key (404).
-        """
-        handler, target = requests.handler_target(tpe, key)
-        return await self._output(requests.workflow_request(target.service, key, "output"), handler.output_serde)
-
-    async def _output(self, request: IngressRequest, serde: Serde[Any]) -> InvocationOutput[Any]:
-        try:
-            output = await self._exchange(request)
-        except HttpError as error:
-            if error.status_code == requests.OUTPUT_NOT_READY:
-                return InvocationOutput(is_ready=False)
-            raise
-        return InvocationOutput(is_ready=True, value=serde.deserialize(await self._decoded(output)))
-
-    async def resolve_awakeable(self, awakeable_id: str, value: Any, serde: Serde[Any] = DEFAULT_SERDE) -> None:
-        """Complete an awakeable with a value; nothing happens if it is completed already."""
-        body = await self._encoded(resolve_serde(serde).serialize(value))
-        await self._exchange(requests.awakeable_request(awakeable_id, "resolve", body, "application/json"))
-
-    async def reject_awakeable(self, awakeable_id: str, reason: str) -> None:
-        """Complete an awakeable with a failure, whose status is 500; nothing happens if it is completed already."""
-        request = requests.awakeable_request(awakeable_id, "reject", reason.encode(), "text/plain")
-        await self._exchange(request)
+async def _within(limit: timedelta | None, work: Callable[[], Awaitable[T]]) -> T:
+    if limit is None:
+        return await work()
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            return await work()
+    except ClientTimeoutError:
+        raise
+    except TimeoutError as error:
+        raise transport.timed_out(limit) from error
 
 
 @asynccontextmanager
@@ -299,7 +194,9 @@ async def create_client(
     headers: dict[str, str] | None = None,
     journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
     *,
+    admin_url: str | None = None,
     timeout: timedelta | None = None,
+    options: ClientOptions = DEFAULT_OPTIONS,
 ) -> AsyncGenerator[Client]:
     """Open a client for the time of an `async with` block.
 
@@ -310,12 +207,16 @@ async def create_client(
         ingress: Base URL of the ingress.
         headers: Sent with every request, for example an authorization.
         journal_value_codec: The codec of the endpoint.
-        timeout: Longest wait for an answer; None waits as long as the handler takes.
+        admin_url: Base URL of the admin API; `cancel` and `kill` need it.
+        timeout: Longest wait where a call gives none; None waits as long as the handler takes.
+        options: Connections and retries.
 
     Raises:
         MissingExtraError: httpx is not installed.
-        ConfigurationError: `ingress` is no URL.
+        ConfigurationError: `ingress` or `admin_url` is no URL.
+        UsageError: A header cannot be sent.
     """
-    settings = transport.client_settings(ingress, timeout)
+    settings = transport.client_settings(ingress, None, options)
+    transport.check_admin_url(admin_url)
     async with transport.httpx_module().AsyncClient(**settings) as client:
-        yield Client(client, headers, journal_value_codec)
+        yield Client(client, headers, journal_value_codec, admin_url=admin_url, timeout=timeout, options=options)

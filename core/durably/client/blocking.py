@@ -1,41 +1,41 @@
-"""The client for code that blocks.
+"""The client for code that blocks, over HTTP.
 
-Owns the sending over httpx's blocking client; requests and answers are `client.requests`' business.
+Owns the sending over httpx's blocking client; requests and answers are `client.requests`' business, what can be asked
+`client.blocking_durable`'s.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from durably.authoring.calls import HandlerType
 from durably.authoring.codec import CodecSource, JournalValueCodec, JournalValueCodecProvider, decode_blocking
-from durably.client import requests, transport
-from durably.client.blocking_verbs import BlockingScopedClient, BlockingVerbs
+from durably.client import relays, requests, transport
+from durably.client.blocking_durable import BlockingDurablyClient
+from durably.client.channels import Ending, Rejection, Resolution
 from durably.client.interfaces import (
+    ClientTimeoutError,
     HttpError,
     InvocationAnswer,
-    InvocationOutput,
     InvocationRef,
     RestateClientSendHandle,
 )
-from durably.client.requests import CallTarget, IngressRequest
-from durably.serde import DEFAULT_SERDE, Serde, resolve_serde
+from durably.client.options import DEFAULT_OPTIONS, ClientOptions
+from durably.client.requests import IngressRequest
+from durably.client.retrying import Retries
+from durably.client.targets import Call
+from durably.errors import ClientError
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["BlockingClient", "create_client"]
-
-InputT = TypeVar("InputT")
-OutputT = TypeVar("OutputT")
-Headers = Mapping[str, str] | None
+__all__ = ["BlockingClient", "BlockingHttpChannel", "create_client"]
 
 
-class BlockingClient(BlockingVerbs):
+class BlockingClient(BlockingDurablyClient):
     """Reaches handlers through the ingress. `create_client` makes and closes one."""
 
     def __init__(
@@ -43,6 +43,10 @@ class BlockingClient(BlockingVerbs):
         client: httpx.Client,
         headers: dict[str, str] | None = None,
         journal_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
+        *,
+        admin_url: str | None = None,
+        timeout: timedelta | None = None,
+        options: ClientOptions = DEFAULT_OPTIONS,
     ) -> None:
         """Send through `client`, whose base URL is the ingress.
 
@@ -50,26 +54,120 @@ class BlockingClient(BlockingVerbs):
             client: Stays open when this is dropped.
             headers: Sent with every request.
             journal_codec: The codec of the endpoint.
+            admin_url: Base URL of the admin API, for `cancel` and `kill`.
+            timeout: Longest wait where a call gives none.
+            options: Of which this needs those about retries.
         """
         self.client = client
         self.headers: dict[str, str] = headers or {}
-        self._codec = CodecSource(journal_codec)
+        codec = CodecSource(journal_codec)
+        super().__init__(BlockingHttpChannel(client, self.headers, codec, admin_url, timeout, options))
 
-    def _exchange(self, request: IngressRequest) -> bytes:
-        return self._respond(request).content
 
-    def _respond(self, request: IngressRequest, timeout: timedelta | None = None) -> httpx.Response:
-        limit = transport.read_limit(self.client.timeout, timeout)
-        with transport.translated_errors(str(self.client.base_url), is_limited=timeout is not None):
-            response = self.client.request(
-                request.method,
-                request.path,
-                headers={**self.headers, **request.headers},
-                content=request.content,
-                timeout=limit,
-            )
-        requests.raise_for_status(response.status_code, response.reason_phrase, response.content, response.headers)
-        return response
+class BlockingHttpChannel:
+    """Carries requests over HTTP; see `BlockingChannel`."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        headers: Mapping[str, str],
+        codec: CodecSource,
+        admin_url: str | None,
+        timeout: timedelta | None,
+        options: ClientOptions,
+    ) -> None:
+        """Send through `client`; see `BlockingClient`."""
+        self._client = client
+        self._headers = headers
+        self._codec = codec
+        self._admin_url = admin_url
+        self._timeout = timeout
+        self._options = options
+
+    def invoke(self, call: Call, timeout: timedelta | None) -> InvocationAnswer:
+        """Call and wait for the result."""
+        request = requests.call_request(call.target, self._encoded(call.body), call.content_type, call.headers)
+        return self._answer(request, timeout)
+
+    def send(self, call: Call, delay: timedelta | None, timeout: timedelta | None) -> RestateClientSendHandle:
+        """Start, and wait until that is stored."""
+        request = requests.call_request(
+            call.target, self._encoded(call.body), call.content_type, call.headers, send=True, delay=delay
+        )
+        return requests.send_handle((self._respond(request, timeout)).content)
+
+    def attach(self, invocation: InvocationRef, timeout: timedelta | None) -> InvocationAnswer:
+        """Wait for a result."""
+        return self._answer(requests.result_request(invocation, "attach"), timeout)
+
+    def output(self, invocation: InvocationRef, timeout: timedelta | None) -> InvocationAnswer | None:
+        """Look for a result; None while there is none."""
+        try:
+            return self._answer(requests.result_request(invocation, "output"), timeout)
+        except HttpError as error:
+            if requests.is_not_ready(error):
+                return None
+            raise
+
+    def end(self, invocation_id: str, how: Ending, timeout: timedelta | None) -> None:
+        """Cancel or kill, through the admin API."""
+        request = requests.ending_request(invocation_id, how.value)
+        self._respond(request, timeout, transport.admin_base(self._admin_url, how.value))
+
+    def complete_awakeable(self, awakeable_id: str, resolution: Resolution, timeout: timedelta | None) -> None:
+        """Complete an awakeable."""
+        body = resolution.reason if isinstance(resolution, Rejection) else self._encoded(resolution)
+        self._respond(requests.awakeable_request(awakeable_id, body), timeout)
+
+    def complete_signal(self, invocation_id: str, name: str, resolution: Resolution, timeout: timedelta | None) -> None:
+        """Send a signal, through the application's `signal_service`."""
+        call = relays.signal_call(invocation_id, name, resolution)
+        try:
+            self.invoke(call, timeout)
+        except HttpError as error:
+            raise relays.no_signals_error(error) from error
+
+    def _answer(self, request: IngressRequest, timeout: timedelta | None) -> InvocationAnswer:
+        response = self._respond(request, timeout)
+        return requests.answer_of(self._decoded(response.content), response.headers)
+
+    def _respond(self, request: IngressRequest, timeout: timedelta | None, admin_url: str | None = None) -> _Answer:
+        limit = self._timeout if timeout is None else timeout
+        url = transport.absolute(admin_url, request.path)
+        headers = requests.wire_headers(self._headers, request.headers)
+        deadline = _Deadline(limit)
+        retries = Retries(self._options, is_safe=request.is_safe)
+        while True:
+            try:
+                with transport.translated_errors(admin_url or str(self._client.base_url)):
+                    answer = self._fetch(request, url, headers, deadline)
+                requests.raise_for_status(
+                    answer.status, answer.reason, answer.content, answer.headers, source="admin" if admin_url else None
+                )
+            except ClientTimeoutError as error:
+                raise error if limit is None else transport.timed_out(limit) from error
+            except ClientError as error:
+                wait = retries.wait_after(error)
+                if wait is None:
+                    raise
+                deadline.sleep(wait)
+            else:
+                return answer
+
+    def _fetch(
+        self, request: IngressRequest, url: str, headers: list[tuple[bytes, bytes]], deadline: _Deadline
+    ) -> _Answer:
+        client, left = self._client, deadline.left()
+        if left is None:
+            whole = client.request(request.method, url, headers=headers, content=request.content)
+            return _Answer(whole.status_code, whole.reason_phrase, whole.content, whole.headers)
+        # httpx bounds each step of an exchange; here the whole of it is bounded.
+        with client.stream(request.method, url, headers=headers, content=request.content, timeout=left) as response:
+            chunks: list[bytes] = []
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                deadline.left()
+            return _Answer(response.status_code, response.reason_phrase, b"".join(chunks), response.headers)
 
     def _encoded(self, body: bytes) -> bytes:
         codec = self._codec.get_blocking()
@@ -79,220 +177,43 @@ class BlockingClient(BlockingVerbs):
         codec = self._codec.get_blocking()
         return body if codec is None else decode_blocking(codec, body)
 
-    def call(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> OutputT:
-        """Call a handler of any kind and wait for its result.
 
-        Args:
-            tpe: The handler, as its decorator gave it back.
-            arg: Its input.
-            key: The object's or workflow's key.
-            idempotency_key: Calls with the same key become one invocation.
-            headers: Handed to the handler.
-            scope: Scope of the invocation.
-            limit_key: Limit key within the scope.
+class _Answer(NamedTuple):
+    status: int
+    reason: str
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class _Deadline:
+    """When a wait is over; never, without a limit."""
+
+    def __init__(self, limit: timedelta | None) -> None:
+        self._limit = limit
+        self._end = 0.0 if limit is None else time.monotonic() + limit.total_seconds()
+
+    def left(self) -> float | None:
+        """Give the seconds that are left, None for any number.
 
         Raises:
-            HttpError: The handler failed for good, or the runtime refused.
-            ClientError: The runtime could not be reached.
-            UsageError: The function is no handler, or the key does not fit.
+            ClientTimeoutError: None is left.
         """
-        handler, target = requests.handler_target(tpe, key, idempotency_key, scope, limit_key)
-        body, content_type = requests.typed_body(handler, arg)
-        output = self._call(target, body, content_type, headers)
-        result: Any = handler.output_serde.deserialize(output)
-        return result  # type: ignore[no-any-return]
+        if self._limit is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise transport.timed_out(self._limit)
+        return left
 
-    def send(
-        self,
-        tpe: HandlerType[InputT, OutputT],
-        arg: InputT | None = None,
-        *,
-        key: str | None = None,
-        delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: Headers = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> RestateClientSendHandle:
-        """Start a handler of any kind, after `delay` if one is given; see `call`."""
-        handler, target = requests.handler_target(tpe, key, idempotency_key, scope, limit_key)
-        body, content_type = requests.typed_body(handler, arg)
-        return self._send(target, body, content_type, headers, delay)
-
-    def _call(self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers) -> bytes:
-        request = requests.call_request(target, self._encoded(body), content_type, headers)
-        output = self._exchange(request)
-        return self._decoded(output)
-
-    def _send(
-        self, target: CallTarget, body: bytes, content_type: str | None, headers: Headers, delay: timedelta | None
-    ) -> RestateClientSendHandle:
-        encoded = self._encoded(body)
-        request = requests.call_request(target, encoded, content_type, headers, send=True, delay=delay)
-        return requests.send_handle(self._exchange(request))
-
-    def scope(self, scope: str) -> BlockingScopedClient:
-        """Give a client whose calls carry `scope`."""
-        return BlockingScopedClient(self, scope)
-
-    def generic_call(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> bytes:
-        """Call a handler by its names, with bytes in and bytes out; JSON, unless `headers` name a content type."""
-        target = CallTarget(
-            service=service,
-            handler=handler,
-            key=key,
-            idempotency_key=idempotency_key,
-            scope=scope,
-            limit_key=limit_key,
-        )
-        return self._call(target, arg, requests.raw_content_type(arg), headers)
-
-    def generic_send(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        send_delay: timedelta | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-        scope: str | None = None,
-        limit_key: str | None = None,
-    ) -> RestateClientSendHandle:
-        """Start a handler by its names, with bytes: JSON, unless `headers` name a content type."""
-        target = CallTarget(
-            service=service,
-            handler=handler,
-            key=key,
-            idempotency_key=idempotency_key,
-            scope=scope,
-            limit_key=limit_key,
-        )
-        return self._send(target, arg, requests.raw_content_type(arg), headers, send_delay)
-
-    def generic_invoke(
-        self,
-        service: str,
-        handler: str,
-        arg: bytes,
-        key: str | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> InvocationAnswer:
-        """Call a handler as `generic_call` does; the answer names the invocation too."""
-        target = CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key)
-        request = requests.call_request(target, self._encoded(arg), requests.raw_content_type(arg), headers)
-        return self._answer(request)
-
-    def generic_attach(self, invocation: InvocationRef, *, timeout: timedelta | None = None) -> InvocationAnswer:
-        """Wait for the result of an invocation that was started before, as bytes.
-
-        Args:
-            invocation: Which.
-            timeout: Longest wait; None waits as long as the handler takes.
+    def sleep(self, wait: timedelta) -> None:
+        """Wait, but not beyond the end.
 
         Raises:
-            HttpError: It failed for good, or is not known (404).
-            TimeoutError: It is not completed yet.
+            ClientTimeoutError: The end came first.
         """
-        return self._answer(requests.result_request(invocation, "attach"), timeout)
-
-    def generic_output(self, invocation: InvocationRef) -> InvocationAnswer | None:
-        """Give the result of an invocation that was started before, as bytes; None while it is not completed.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        try:
-            return self._answer(requests.result_request(invocation, "output"))
-        except HttpError as error:
-            if error.status_code == requests.OUTPUT_NOT_READY:
-                return None
-            raise
-
-    def _answer(self, request: IngressRequest, timeout: timedelta | None = None) -> InvocationAnswer:
-        response = self._respond(request, timeout)
-        answer = requests.answer_of(response.content, response.headers)
-        return replace(answer, body=self._decoded(answer.body))
-
-    def attach(self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None) -> Any:
-        """Wait for the result of an invocation that was started before.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        output = self._exchange(requests.invocation_request(invocation_id, "attach"))
-        return resolve_serde(serde, type_hint).deserialize(self._decoded(output))
-
-    def output(
-        self, invocation_id: str, serde: Serde[Any] = DEFAULT_SERDE, type_hint: Any = None
-    ) -> InvocationOutput[Any]:
-        """Look whether an invocation is completed, without waiting.
-
-        Raises:
-            HttpError: It failed for good, or is not known (404).
-        """
-        request = requests.invocation_request(invocation_id, "output")
-        return self._output(request, resolve_serde(serde, type_hint))
-
-    def workflow_attach(self, tpe: HandlerType[Any, OutputT], key: str) -> OutputT:
-        """Wait for the result of a workflow's run; `tpe` is its main handler.
-
-        Raises:
-            HttpError: The run failed for good, or there is none for this key (404).
-        """
-        handler, target = requests.handler_target(tpe, key)
-        output = self._exchange(requests.workflow_request(target.service, key, "attach"))
-        result: Any = handler.output_serde.deserialize(self._decoded(output))
-        return result  # type: ignore[no-any-return]
-
-    def workflow_output(self, tpe: HandlerType[Any, OutputT], key: str) -> InvocationOutput[OutputT]:
-        """Look whether a workflow's run is completed, without waiting; `tpe` is its main handler.
-
-        Raises:
-            HttpError: The run failed for good, or there is none for this key (404).
-        """
-        handler, target = requests.handler_target(tpe, key)
-        return self._output(requests.workflow_request(target.service, key, "output"), handler.output_serde)
-
-    def _output(self, request: IngressRequest, serde: Serde[Any]) -> InvocationOutput[Any]:
-        try:
-            output = self._exchange(request)
-        except HttpError as error:
-            if error.status_code == requests.OUTPUT_NOT_READY:
-                return InvocationOutput(is_ready=False)
-            raise
-        return InvocationOutput(is_ready=True, value=serde.deserialize(self._decoded(output)))
-
-    def resolve_awakeable(self, awakeable_id: str, value: Any, serde: Serde[Any] = DEFAULT_SERDE) -> None:
-        """Complete an awakeable with a value; nothing happens if it is completed already."""
-        body = self._encoded(resolve_serde(serde).serialize(value))
-        self._exchange(requests.awakeable_request(awakeable_id, "resolve", body, "application/json"))
-
-    def reject_awakeable(self, awakeable_id: str, reason: str) -> None:
-        """Complete an awakeable with a failure, whose status is 500; nothing happens if it is completed already."""
-        request = requests.awakeable_request(awakeable_id, "reject", reason.encode(), "text/plain")
-        self._exchange(request)
+        left = self.left()
+        time.sleep(wait.total_seconds() if left is None else min(wait.total_seconds(), left))
+        self.left()
 
 
 @contextmanager
@@ -301,9 +222,11 @@ def create_client(
     headers: dict[str, str] | None = None,
     journal_value_codec: JournalValueCodec | JournalValueCodecProvider | None = None,
     *,
+    admin_url: str | None = None,
     timeout: timedelta | None = None,
+    options: ClientOptions = DEFAULT_OPTIONS,
 ) -> Generator[BlockingClient]:
-    """Open a client for the time of a `with` block.
+    """Open a client for the time of an `with` block.
 
         with create_client("http://localhost:8080") as client:
             receipt = client.object_call(place, key="order-1", arg=order)
@@ -312,12 +235,18 @@ def create_client(
         ingress: Base URL of the ingress.
         headers: Sent with every request, for example an authorization.
         journal_value_codec: The codec of the endpoint.
-        timeout: Longest wait for an answer; None waits as long as the handler takes.
+        admin_url: Base URL of the admin API; `cancel` and `kill` need it.
+        timeout: Longest wait where a call gives none; None waits as long as the handler takes.
+        options: Connections and retries.
 
     Raises:
         MissingExtraError: httpx is not installed.
-        ConfigurationError: `ingress` is no URL.
+        ConfigurationError: `ingress` or `admin_url` is no URL.
+        UsageError: A header cannot be sent.
     """
-    settings = transport.client_settings(ingress, timeout)
+    settings = transport.client_settings(ingress, None, options)
+    transport.check_admin_url(admin_url)
     with transport.httpx_module().Client(**settings) as client:
-        yield BlockingClient(client, headers, journal_value_codec)
+        yield BlockingClient(
+            client, headers, journal_value_codec, admin_url=admin_url, timeout=timeout, options=options
+        )

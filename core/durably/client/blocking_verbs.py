@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from durably.authoring.calls import HandlerType
+from durably.client.foreign import Foreign
 from durably.client.interfaces import RestateClientSendHandle
 
 __all__ = ["BlockingScopedClient", "BlockingVerbs"]
@@ -25,7 +26,7 @@ class BlockingVerbs(ABC):
     @abstractmethod
     def call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT | None = None,
         *,
         key: str | None = None,
@@ -33,13 +34,14 @@ class BlockingVerbs(ABC):
         headers: Mapping[str, str] | None = None,
         scope: str | None = None,
         limit_key: str | None = None,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a handler of any kind and wait for its result."""
 
     @abstractmethod
     def send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT | None = None,
         *,
         key: str | None = None,
@@ -48,75 +50,92 @@ class BlockingVerbs(ABC):
         headers: Mapping[str, str] | None = None,
         scope: str | None = None,
         limit_key: str | None = None,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a handler of any kind, after `delay` if one is given."""
 
     def service_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a service's handler and wait for its result."""
-        return self.call(tpe, arg, idempotency_key=idempotency_key, headers=headers)
+        return self.call(tpe, arg, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     def service_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a service's handler, after `send_delay` if one is given."""
-        return self.send(tpe, arg, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return self.send(tpe, arg, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     def object_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call an object's handler and wait for its result."""
-        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     def object_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start an object's handler, after `send_delay` if one is given."""
-        return self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return self.send(
+            tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout
+        )
 
     def workflow_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a workflow's handler and wait for its result."""
-        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+        return self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     def workflow_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a workflow's handler, after `send_delay` if one is given."""
-        return self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return self.send(
+            tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout
+        )
 
 
 class BlockingScopedClient:
@@ -129,25 +148,35 @@ class BlockingScopedClient:
 
     def service_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a service's handler and wait for its result."""
         return self.client.call(
-            tpe, arg, idempotency_key=idempotency_key, headers=headers, scope=self.scope_key, limit_key=limit_key
+            tpe,
+            arg,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+            timeout=timeout,
         )
 
     def service_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a service's handler, after `send_delay` if one is given."""
         return self.client.send(
@@ -158,16 +187,19 @@ class BlockingScopedClient:
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     def object_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call an object's handler and wait for its result."""
         return self.client.call(
@@ -178,17 +210,20 @@ class BlockingScopedClient:
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     def object_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start an object's handler, after `send_delay` if one is given."""
         return self.client.send(
@@ -200,16 +235,19 @@ class BlockingScopedClient:
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     def workflow_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a workflow's handler and wait for its result."""
         return self.client.call(
@@ -220,17 +258,20 @@ class BlockingScopedClient:
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     def workflow_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a workflow's handler, after `send_delay` if one is given."""
         return self.client.send(
@@ -242,4 +283,5 @@ class BlockingScopedClient:
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )

@@ -15,6 +15,7 @@ from durably.authoring.calls import HandlerType
 from durably.errors import ClientError
 
 __all__ = [
+    "ClientTimeoutError",
     "HttpError",
     "IdempotentRequest",
     "InvocationAnswer",
@@ -23,12 +24,21 @@ __all__ = [
     "RestateClient",
     "RestateClientSendHandle",
     "RestateScopedClient",
+    "UnreachableError",
     "WorkflowRun",
 ]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 T = TypeVar("T")
+
+
+class UnreachableError(ClientError):
+    """The runtime could not be reached, or the connection broke before it answered: it may have got the request."""
+
+
+class ClientTimeoutError(ClientError, TimeoutError):
+    """The time that the caller gave has passed. The invocation goes on, if the runtime had accepted it."""
 
 
 class HttpError(ClientError):
@@ -40,7 +50,9 @@ class HttpError(ClientError):
         body: The response's body as text.
         metadata: What came with a handler's `TerminalError`; empty if nothing did.
         invocation_id: Which invocation failed, where the runtime tells.
-        source: `invocation` where the handler failed, `ingress` where the runtime refused; None if it does not tell.
+        source: `invocation` where the handler failed, `ingress` where the runtime refused, `admin` where the API for
+            operators did; None if it does not tell, as older servers and proxies do not.
+        retry_after: How long the runtime asks to wait before another try; None if it says nothing.
 
     Source: Restate ingress, error responses.
     """
@@ -54,6 +66,7 @@ class HttpError(ClientError):
         *,
         invocation_id: str | None = None,
         source: str | None = None,
+        retry_after: timedelta | None = None,
     ) -> None:
         """Keep what was answered."""
         super().__init__(message)
@@ -62,10 +75,12 @@ class HttpError(ClientError):
         self.metadata: dict[str, str] = metadata or {}
         self.invocation_id = invocation_id
         self.source = source
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
-        """Give status and message."""
-        return f"HTTP {self.status_code}: {self.message}"
+        """Give status, message and what to do about it."""
+        text = f"HTTP {self.status_code}: {self.message}"
+        return f"{text} {self.hint}" if self.hint else text
 
 
 class RestateClientSendHandle:

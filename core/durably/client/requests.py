@@ -1,9 +1,10 @@
 """Requests to the ingress, and what its answers mean. The one core of the async and the blocking client.
 
 Owns paths, headers and bodies; sends nothing. Every name from outside (service, handler, key, scope, id) becomes
-exactly one path segment, so that no key can reach another path.
+exactly one path segment, so that no key can reach another path. What a runtime would not take as it is meant is
+refused here, with the same words for a runtime in the same process.
 
-Source: Restate ingress HTTP API.
+Source: Restate ingress HTTP API, and the admin API for cancel and kill.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from durably.authoring.handlers import Handler, handler_of
 from durably.client.interfaces import (
     HttpError,
     IdempotentRequest,
@@ -24,8 +25,8 @@ from durably.client.interfaces import (
     RestateClientSendHandle,
     WorkflowRun,
 )
+from durably.client.targets import CallTarget, check_headers, check_target, check_text, raw_content_type
 from durably.errors import ClientError, UsageError
-from durably.serde import BytesSerde
 
 __all__ = [
     "OUTPUT_NOT_READY",
@@ -34,23 +35,25 @@ __all__ = [
     "answer_of",
     "awakeable_request",
     "call_request",
-    "handler_target",
+    "ending_request",
     "invocation_request",
+    "is_not_ready",
     "raise_for_status",
     "raw_content_type",
     "result_request",
     "send_handle",
-    "typed_body",
+    "wire_headers",
     "workflow_request",
 ]
 
 OUTPUT_NOT_READY: Final = 470
 """Status of an output that was asked for while the invocation is still running."""
 
-_FIRST_ERROR_STATUS: Final = 400
+_SUCCESSES: Final = range(200, 300)
 _ACCEPTED: Final = 200
 _INVOCATION_ID: Final = "x-restate-id"
 _ERROR_SOURCE: Final = "x-restate-error-source"
+_MOST_SECONDS: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,89 +65,14 @@ class IngressRequest:
         path: Percent-encoded, begins with `/`, with the query if there is one.
         headers: Beside the client's own.
         content: The body.
+        is_safe: Whether it may be sent twice.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     content: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallTarget:
-    """Which handler a request is for, and how.
-
-    Attributes:
-        service: Name of the service, object or workflow.
-        handler: Name of the handler.
-        key: The object's or workflow's key; None for a plain service.
-        idempotency_key: Requests with the same key become one invocation.
-        scope: Scope of the invocation.
-        limit_key: Limit key within the scope.
-    """
-
-    service: str
-    handler: str
-    key: str | None = None
-    idempotency_key: str | None = None
-    scope: str | None = None
-    limit_key: str | None = None
-
-
-def handler_target(
-    function: Any,
-    key: str | None,
-    idempotency_key: str | None = None,
-    scope: str | None = None,
-    limit_key: str | None = None,
-) -> tuple[Handler, CallTarget]:
-    """Find the handler of a decorated function, and the target that it is with `key`.
-
-    Raises:
-        UsageError: It is not registered, or the key does not fit its service.
-    """
-    handler = handler_of(function)
-    if handler.is_keyed and key is None:
-        raise UsageError(f"{handler.service_name} is keyed, and no key was given.", hint="Pass key=….")
-    if not handler.is_keyed and key is not None:
-        raise UsageError(f"{handler.service_name} is a plain service, but the key {key!r} was given.")
-    target = CallTarget(
-        service=handler.service_name,
-        handler=handler.name,
-        key=key,
-        idempotency_key=idempotency_key,
-        scope=scope,
-        limit_key=limit_key,
-    )
-    return handler, target
-
-
-def typed_body(handler: Handler, arg: Any) -> tuple[bytes, str | None]:
-    """Write the input of `handler`: the body, and its content type unless the body is empty.
-
-    The ingress takes an empty body only without a content type.
-
-    Raises:
-        SerdeError: `arg` cannot be written as the handler's input.
-        UsageError: The handler takes no input, and `arg` is one.
-    """
-    if handler.input.is_void:
-        if arg is not None:
-            raise UsageError(f"{handler.service_name}/{handler.name} takes no input; pass None.")
-        return b"", None
-    body = handler.input_serde.serialize(arg)
-    if not body:
-        return b"", None
-    content_type = handler.input.content_type
-    if "*" in content_type or "," in content_type:
-        raw = isinstance(handler.input_serde, BytesSerde)
-        content_type = "application/octet-stream" if raw else "application/json"
-    return body, content_type
-
-
-def raw_content_type(body: bytes) -> str | None:
-    """Give the content type of a body of which only the bytes are known; none without a body, which may be refused."""
-    return "application/json" if body else None
+    is_safe: bool = False
 
 
 def call_request(
@@ -159,14 +87,14 @@ def call_request(
     """Build the request of a call, or of a send that does not wait for the result.
 
     Raises:
-        UsageError: A name cannot be a path segment, the delay is negative or not for a send, or a limit key has
-            no scope.
+        UsageError: A name, a key or a header cannot be sent, the delay is negative or not for a send, or a limit key
+            has no scope.
     """
-    if target.limit_key is not None and target.scope is None:
-        raise UsageError("A limit key needs a scope.", hint="Use client.scope(…), or pass scope=….")
-    return IngressRequest(
-        "POST", _call_path(target, send=send) + _query(delay, send=send), _headers(target, content_type, headers), body
-    )
+    check_target(target)
+    check_headers(headers or {})
+    path = _call_path(target, send=send) + _query(delay, send=send)
+    safe = target.idempotency_key is not None
+    return IngressRequest("POST", path, _headers(target, content_type, headers), body, is_safe=safe)
 
 
 def _call_path(target: CallTarget, *, send: bool) -> str:
@@ -196,8 +124,6 @@ def _headers(target: CallTarget, content_type: str | None, given: Mapping[str, s
     if content_type is not None and "content-type" not in present:
         headers["content-type"] = content_type
     if target.idempotency_key is not None:
-        if not target.idempotency_key:
-            raise UsageError("The idempotency key is empty.", hint="Pass None to do without.")
         headers["idempotency-key"] = target.idempotency_key
     if target.limit_key is not None:
         headers["x-restate-limit-key"] = target.limit_key
@@ -206,14 +132,8 @@ def _headers(target: CallTarget, content_type: str | None, given: Mapping[str, s
 
 def _segment(what: str, value: Any) -> str:
     """Encode one path segment, so that it can be neither empty, nor `..`, nor more than one."""
-    if not isinstance(value, str):
-        raise UsageError(f"The {what} must be text, not {type(value).__name__}.")
-    if not value:
-        raise UsageError(f"The {what} is empty, and an empty {what} cannot stand in a path.")
-    try:
-        encoded = quote(value, safe="")
-    except UnicodeEncodeError as error:
-        raise UsageError(f"The {what} {value!r} is not valid Unicode.") from error
+    check_text(what, value)
+    encoded = quote(value, safe="")
     return encoded.replace(".", "%2E") if value in {".", ".."} else encoded
 
 
@@ -223,7 +143,7 @@ def invocation_request(invocation_id: str, verb: str) -> IngressRequest:
     Raises:
         UsageError: The id is empty.
     """
-    return IngressRequest("GET", f"/restate/invocation/{_segment('invocation id', invocation_id)}/{verb}")
+    return IngressRequest("GET", f"/restate/invocation/{_segment('invocation id', invocation_id)}/{verb}", is_safe=True)
 
 
 def workflow_request(workflow: str, key: str, verb: str) -> IngressRequest:
@@ -232,7 +152,8 @@ def workflow_request(workflow: str, key: str, verb: str) -> IngressRequest:
     Raises:
         UsageError: The key is empty.
     """
-    return IngressRequest("GET", f"/restate/workflow/{_segment('workflow', workflow)}/{_segment('key', key)}/{verb}")
+    path = f"/restate/workflow/{_segment('workflow', workflow)}/{_segment('key', key)}/{verb}"
+    return IngressRequest("GET", path, is_safe=True)
 
 
 def result_request(invocation: InvocationRef, verb: str) -> IngressRequest:
@@ -246,27 +167,68 @@ def result_request(invocation: InvocationRef, verb: str) -> IngressRequest:
             return workflow_request(workflow, key, verb)
         case IdempotentRequest(service, handler, idempotency_key, key):
             # In a path the server would take an idempotency key with its percent-encoding.
+            check_target(CallTarget(service=service, handler=handler, key=key, idempotency_key=idempotency_key))
             named = {"service": service, "handler": handler, "idempotencyKey": idempotency_key}
             target = {"target": "idempotentInvocation", **named, **({} if key is None else {"key": key})}
+            content = json.dumps(target).encode()
             return IngressRequest(
-                "POST", f"/restate/{verb}", {"content-type": "application/json"}, json.dumps(target).encode()
+                "POST", f"/restate/{verb}", {"content-type": "application/json"}, content, is_safe=True
             )
         case _:
             return invocation_request(invocation, verb)
 
 
-def awakeable_request(awakeable_id: str, verb: str, body: bytes, content_type: str) -> IngressRequest:
-    """Build a request that completes an awakeable; `resolve` with a value, `reject` with a text.
+def awakeable_request(awakeable_id: str, content: bytes | str) -> IngressRequest:
+    """Build a request that completes an awakeable: with a value, which is bytes, or with the text of a failure.
 
     Raises:
         UsageError: The id is empty.
     """
+    is_value = isinstance(content, bytes)
+    verb, content_type = ("resolve", "application/json") if is_value else ("reject", "text/plain")
     path = f"/restate/awakeables/{_segment('awakeable id', awakeable_id)}/{verb}"
+    body = content if isinstance(content, bytes) else content.encode()
     return IngressRequest("POST", path, {"content-type": content_type}, body)
 
 
-def raise_for_status(status: int, reason: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-    """Raise what an error status means; do nothing for others. `headers` are found by names in lower case.
+def wire_headers(*headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Give headers as they travel; of a name that comes twice, in whatever case, the last counts.
+
+    Raises:
+        UsageError: One cannot travel.
+    """
+    merged: dict[str, str] = {}
+    for each in headers:
+        check_headers(each)
+        merged.update((name.lower(), value) for name, value in each.items())
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in merged.items()]
+
+
+def is_not_ready(error: HttpError) -> bool:
+    """Tell whether an error only says that there is no result yet."""
+    return error.status_code == OUTPUT_NOT_READY and error.source != "invocation"
+
+
+def ending_request(invocation_id: str, verb: str) -> IngressRequest:
+    """Build the request to the admin API that ends an invocation: `cancel` or `kill`.
+
+    Raises:
+        UsageError: The id is empty.
+    """
+    return IngressRequest("PATCH", f"/invocations/{_segment('invocation id', invocation_id)}/{verb}")
+
+
+def raise_for_status(
+    status: int, reason: str, body: bytes, headers: Mapping[str, str] | None = None, *, source: str | None = None
+) -> None:
+    """Raise what a status means that is no success; a redirection is none, nothing follows it.
+
+    Args:
+        status: Of the answer.
+        reason: The status in words.
+        body: Of the answer.
+        headers: Of the answer, found by names in lower case.
+        source: Who answers, if the answer does not say it.
 
     A handler may fail with any number; the server's header tells such an answer from a result.
 
@@ -274,20 +236,34 @@ def raise_for_status(status: int, reason: str, body: bytes, headers: Mapping[str
         HttpError: It is an error.
     """
     told = headers or {}
-    if status < _FIRST_ERROR_STATUS and _ERROR_SOURCE not in told:
+    if status in _SUCCESSES and _ERROR_SOURCE not in told:
         return
     text = body.decode(errors="replace")
     answer = _json_object(body)
     message, metadata = answer.get("message"), answer.get("metadata")
-    source = told.get(_ERROR_SOURCE) or answer.get("source")
+    named = told.get(_ERROR_SOURCE) or answer.get("source") or source
     raise HttpError(
         status,
         message if isinstance(message, str) and message else reason or "no reason given",
         text,
         cast("dict[str, str]", metadata) if isinstance(metadata, dict) else None,
         invocation_id=told.get(_INVOCATION_ID),
-        source=source.lower() if isinstance(source, str) else None,
+        source=named.lower() if isinstance(named, str) else None,
+        retry_after=_retry_after(told.get("retry-after")),
     )
+
+
+def _retry_after(text: str | None) -> timedelta | None:
+    """Read seconds or a date; None for what is neither."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdecimal():
+        return timedelta(seconds=min(int(text[:12]), _MOST_SECONDS))
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:  # no date; the runtime said nothing that can be kept to
+        return None
+    return max(timedelta(0), (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC))
 
 
 def answer_of(body: bytes, headers: Mapping[str, str]) -> InvocationAnswer:

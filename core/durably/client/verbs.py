@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from durably.authoring.calls import HandlerType
+from durably.client.foreign import Foreign
 from durably.client.interfaces import RestateClient, RestateClientSendHandle, RestateScopedClient
 
 __all__ = ["ScopedClient", "Verbs"]
@@ -25,7 +26,7 @@ class Verbs(RestateClient):
     @abstractmethod
     async def call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT | None = None,
         *,
         key: str | None = None,
@@ -33,13 +34,14 @@ class Verbs(RestateClient):
         headers: Mapping[str, str] | None = None,
         scope: str | None = None,
         limit_key: str | None = None,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a handler of any kind and wait for its result."""
 
     @abstractmethod
     async def send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT | None = None,
         *,
         key: str | None = None,
@@ -48,75 +50,94 @@ class Verbs(RestateClient):
         headers: Mapping[str, str] | None = None,
         scope: str | None = None,
         limit_key: str | None = None,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a handler of any kind, after `delay` if one is given."""
 
     async def service_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a service's handler and wait for its result."""
-        return await self.call(tpe, arg, idempotency_key=idempotency_key, headers=headers)
+        return await self.call(tpe, arg, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     async def service_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a service's handler, after `send_delay` if one is given."""
-        return await self.send(tpe, arg, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return await self.send(
+            tpe, arg, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout
+        )
 
     async def object_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call an object's handler and wait for its result."""
-        return await self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+        return await self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     async def object_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start an object's handler, after `send_delay` if one is given."""
-        return await self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return await self.send(
+            tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout
+        )
 
     async def workflow_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a workflow's handler and wait for its result."""
-        return await self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers)
+        return await self.call(tpe, arg, key=key, idempotency_key=idempotency_key, headers=headers, timeout=timeout)
 
     async def workflow_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a workflow's handler, after `send_delay` if one is given."""
-        return await self.send(tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers)
+        return await self.send(
+            tpe, arg, key=key, delay=send_delay, idempotency_key=idempotency_key, headers=headers, timeout=timeout
+        )
 
 
 class ScopedClient(RestateScopedClient):
@@ -129,25 +150,35 @@ class ScopedClient(RestateScopedClient):
 
     async def service_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a service's handler and wait for its result."""
         return await self.client.call(
-            tpe, arg, idempotency_key=idempotency_key, headers=headers, scope=self.scope_key, limit_key=limit_key
+            tpe,
+            arg,
+            idempotency_key=idempotency_key,
+            headers=headers,
+            scope=self.scope_key,
+            limit_key=limit_key,
+            timeout=timeout,
         )
 
     async def service_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a service's handler, after `send_delay` if one is given."""
         return await self.client.send(
@@ -158,16 +189,19 @@ class ScopedClient(RestateScopedClient):
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     async def object_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call an object's handler and wait for its result."""
         return await self.client.call(
@@ -178,17 +212,20 @@ class ScopedClient(RestateScopedClient):
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     async def object_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start an object's handler, after `send_delay` if one is given."""
         return await self.client.send(
@@ -200,16 +237,19 @@ class ScopedClient(RestateScopedClient):
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     async def workflow_call(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> OutputT:
         """Call a workflow's handler and wait for its result."""
         return await self.client.call(
@@ -220,17 +260,20 @@ class ScopedClient(RestateScopedClient):
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )
 
     async def workflow_send(
         self,
-        tpe: HandlerType[InputT, OutputT],
+        tpe: HandlerType[InputT, OutputT] | Foreign[InputT, OutputT],
         key: str,
         arg: InputT,
         send_delay: timedelta | None = None,
         limit_key: str | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        *,
+        timeout: timedelta | None = None,
     ) -> RestateClientSendHandle:
         """Start a workflow's handler, after `send_delay` if one is given."""
         return await self.client.send(
@@ -242,4 +285,5 @@ class ScopedClient(RestateScopedClient):
             headers=headers,
             scope=self.scope_key,
             limit_key=limit_key,
+            timeout=timeout,
         )

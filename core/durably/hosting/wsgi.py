@@ -64,6 +64,11 @@ class WsgiApp:
         self._helpers = ThreadPool(_HELPER_THREADS, "durably-step")
         watchdog.set_threshold(options.blocked_after)
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is served."""
+        return self._endpoint
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; the answer always has a Content-Length."""
         request = _request_of(environ)

@@ -30,7 +30,16 @@ from durably.protocol.versions import ProtocolVersion
 if TYPE_CHECKING:
     from durably.engine.store.contract import Reader
 
-__all__ = ["JournalError", "RecordedJournal", "fetch_journal", "journal_from_rows", "journal_of", "load", "save"]
+__all__ = [
+    "JournalError",
+    "RecordedJournal",
+    "fetch_journal",
+    "journal_from_rows",
+    "journal_of",
+    "load",
+    "message_type_of",
+    "save",
+]
 
 _FORMAT: Final = "durably-journal/1"
 
@@ -201,11 +210,16 @@ def journal_from_rows(invocation: Mapping[str, Any], entries: Rows) -> RecordedJ
         random_seed=None,
         version=ProtocolVersion(invocation.get("pinned_service_protocol_version") or ProtocolVersion.V7),
         is_completed=invocation.get("status") == "completed",
-        entries=tuple((_type_of(row["entry_type"]), bytes.fromhex(row["raw"])) for row in entries),
+        entries=tuple((message_type_of(row["entry_type"]), bytes.fromhex(row["raw"])) for row in entries),
     )
 
 
-def _type_of(shown: str) -> int:
+def message_type_of(shown: str) -> int:
+    """Give the type of a message from what `sys_journal` calls it, as `Command: Run`.
+
+    Raises:
+        JournalError: There is no such type.
+    """
     category, _, name = shown.partition(": ")
     words = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name).lstrip("_")
     candidates = (words,) if category == "Command" else (f"{words}_COMPLETION", words)

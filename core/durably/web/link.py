@@ -22,7 +22,7 @@ import threading
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from durably.errors import EngineStoppedError
 from durably.hosting.options import DEFAULT_HOSTING, HostingOptions, Unsigned
@@ -43,11 +43,19 @@ if TYPE_CHECKING:
     from durably.web.registering import Registrar
     from durably.web.settings import Settings
 
-__all__ = ["Link"]
+__all__ = ["Link", "links"]
 
 _MEMORY_SECRET_BYTES: Final = 32
 
 _logger = logging.getLogger("durably.web")
+
+
+_links: WeakSet[Link] = WeakSet()
+
+
+def links() -> list[Link]:
+    """Give the links of this process's applications, whatever their framework: tools find services by them."""
+    return list(_links)
 
 
 class Link:
@@ -93,6 +101,7 @@ class Link:
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionary()
         self._sync_client: BlockingClient | None = None
         self._sync_client_lock = threading.Lock()
+        _links.add(self)
 
     # ---- routes of the runtime
 
@@ -279,7 +288,9 @@ class Link:
             from durably.client.transport import client_settings, httpx_module
 
             http = httpx_module().AsyncClient(**client_settings(self.settings.url, None))
-            client = self._clients[loop] = Client(http, journal_codec=self.endpoint.journal_value_codec)
+            client = self._clients[loop] = Client(
+                http, journal_codec=self.endpoint.journal_value_codec, admin_url=self.settings.admin_url
+            )
         return client
 
     def sync_client(self) -> BlockingEngineClient | BlockingClient:
@@ -298,7 +309,9 @@ class Link:
                 from durably.client.transport import client_settings, httpx_module
 
                 http = httpx_module().Client(**client_settings(self.settings.url, None))
-                self._sync_client = BlockingClient(http, journal_codec=self.endpoint.journal_value_codec)
+                self._sync_client = BlockingClient(
+                    http, journal_codec=self.endpoint.journal_value_codec, admin_url=self.settings.admin_url
+                )
             return self._sync_client
 
     def _not_running(self) -> EngineStoppedError:

@@ -1,0 +1,190 @@
+"""Loading what `MODULE:APP` names, and finding out what it is.
+
+Owns the import, with the working directory in the path as web servers have it, and the search for services: those of
+`durably.app` and `durably.wsgi_app` are asked for; those of an adapter for a web framework are found by its link.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from durably.authoring.services import DefinedService
+from durably.cli.exits import CommandError, Exit
+from durably.endpoint import Endpoint
+from durably.hosting.asgi import AsgiApp
+from durably.hosting.wsgi import WsgiApp
+from durably.web.link import Link, links
+
+if TYPE_CHECKING:
+    from durably.authoring.handlers import Handler
+
+__all__ = ["Kind", "LoadError", "Loaded", "load"]
+
+_FRAMEWORKS: Final = (
+    ("fastapi.", "FASTAPI"),
+    ("starlette.applications", "STARLETTE"),
+    ("flask.", "FLASK"),
+    ("quart.", "ASGI"),
+    ("django.core.handlers.asgi", "DJANGO_ASGI"),
+    ("django.core.handlers.wsgi", "DJANGO_WSGI"),
+)
+_WSGI_PARAMETERS: Final = 2
+
+
+class LoadError(CommandError):
+    """What was named cannot be loaded, or is no application."""
+
+    exit_code = Exit.USAGE
+
+
+class Kind(enum.Enum):
+    """What an application is; the value is for people."""
+
+    SERVICES = "durably services"
+    DURABLY_ASGI = "durably ASGI app"
+    DURABLY_WSGI = "durably WSGI app"
+    FASTAPI = "FastAPI app"
+    STARLETTE = "Starlette app"
+    FLASK = "Flask app"
+    DJANGO_ASGI = "Django app (ASGI)"
+    DJANGO_WSGI = "Django app (WSGI)"
+    ASGI = "ASGI app"
+    WSGI = "WSGI app"
+
+    @property
+    def is_wsgi(self) -> bool:
+        """Whether it is served by WSGI servers."""
+        return self in (Kind.DURABLY_WSGI, Kind.FLASK, Kind.DJANGO_WSGI, Kind.WSGI)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An application.
+
+    Attributes:
+        target: As it was named.
+        application: What a server serves.
+        kind: What it is.
+        endpoints: Where its services are bound; empty where they cannot be seen.
+        link: Of the adapter that it has; None without one.
+    """
+
+    target: str
+    application: Any
+    kind: Kind
+    endpoints: tuple[Endpoint, ...]
+    link: Link | None
+
+    def find(self, service: str, handler: str) -> tuple[Handler, Endpoint] | None:
+        """Give a handler with what it belongs to."""
+        for endpoint in self.endpoints:
+            found = endpoint.find(service, handler)
+            if found is not None:
+                return found, endpoint
+        return None
+
+    @property
+    def services(self) -> dict[str, list[str]]:
+        """The handlers of each service, by name."""
+        return {
+            name: sorted(service.handlers)
+            for endpoint in self.endpoints
+            for name, service in sorted(endpoint.services.items())
+        }
+
+
+def load(target: str) -> Loaded:
+    """Load `MODULE:APP`; `APP` may be dotted, and a factory is called as `MODULE:make_app()`.
+
+    Raises:
+        LoadError: It cannot be imported, is not there, or is no application.
+    """
+    module_name, colon, path = target.partition(":")
+    if not module_name or not colon or not path:
+        raise LoadError(f"{target!r} does not name an application.", hint="Write MODULE:APP, as shop.app:app.")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    found = _attribute(_imported(module_name), path.removesuffix("()"), target)
+    if path.endswith("()"):
+        found = found()
+    return _classified(target, found)
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise LoadError(
+                f"There is no module {error.name!r} in {os.getcwd()}.", hint="Go to the folder that has it."
+            ) from error
+        raise LoadError(f"{name} cannot be imported: it needs {error.name!r}, which is not installed.") from error
+    except Exception as error:
+        raise LoadError(
+            f"{name} cannot be imported: {type(error).__name__}: {error}",
+            hint=f"At {_place(error)}; --debug shows more.",
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def _attribute(module: Any, path: str, target: str) -> Any:
+    found = module
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise LoadError(f"{target!r}: {module.__name__} has no {path!r}.") from error
+    return found
+
+
+def _classified(target: str, found: Any) -> Loaded:
+    linked = links()
+    bound: tuple[Endpoint, ...] = tuple({id(each.endpoint): each.endpoint for each in linked}.values())
+    link = linked[0] if linked else None
+    if isinstance(found, AsgiApp):
+        return Loaded(target, found, Kind.DURABLY_ASGI, (cast("Endpoint", found.endpoint),), None)
+    if isinstance(found, WsgiApp):
+        return Loaded(target, found, Kind.DURABLY_WSGI, (cast("Endpoint", found.endpoint),), None)
+    if isinstance(found, Endpoint):
+        return Loaded(target, found.app(), Kind.SERVICES, (found,), None)
+    if isinstance(found, DefinedService):
+        found = [found]
+    if type(found) in (list, tuple, set):
+        services: list[Any] = [*found]
+        if not services or not all(isinstance(each, DefinedService) for each in services):
+            raise LoadError(f"{target!r} is a {type(found).__name__}, and not of services.")
+        endpoint = Endpoint().bind(*services)
+        return Loaded(target, endpoint.app(), Kind.SERVICES, (endpoint,), None)
+    if not callable(found):
+        raise LoadError(f"{target!r} is a {type(found).__name__}, which nothing can serve.")
+    return Loaded(target, found, _kind_of(found), bound, link)
+
+
+def _kind_of(application: Any) -> Kind:
+    for each in type(application).__mro__:
+        for prefix, name in _FRAMEWORKS:
+            if f"{each.__module__}.".startswith(prefix) or each.__module__ == prefix:
+                return Kind[name]
+    call: Any = application if inspect.isroutine(application) else type(application).__call__
+    if inspect.iscoroutinefunction(call):
+        return Kind.ASGI
+    try:
+        parameters = [
+            each
+            for each in inspect.signature(application).parameters.values()
+            if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+        ]
+    except ValueError:
+        return Kind.ASGI
+    return Kind.WSGI if len(parameters) == _WSGI_PARAMETERS else Kind.ASGI

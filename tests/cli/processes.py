@@ -1,0 +1,106 @@
+"""Commands that go on until they are stopped, as processes; and a copy of the example project to change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from durably.testing.ports import free_port
+from outside.effects import EffectsLog
+from outside.running import Outside, run_outside
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_projects" / "fastapi_checkout"
+
+
+@dataclass(frozen=True)
+class Dev:
+    """A running `durably dev`.
+
+    Attributes:
+        process: That watches.
+        log: Where its output goes.
+        folder: It was started in.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    folder: Path
+
+    @property
+    def output(self) -> str:
+        """What it has written up to now."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has written something so often."""
+        deadline = time.monotonic() + 30
+        while self.output.count(text) < times:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, f"no {text!r} in {self.output}"
+            time.sleep(0.05)
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give this process's environment without what chooses a runtime."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DURABLY_", "SHOP_"))}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+
+
+@contextmanager
+def running_dev(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Generator[Dev]:
+    """Run `durably dev` in a folder."""
+    log = folder / "dev.log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "durably", "dev", *arguments]
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, env=environment(env))
+    try:
+        yield Dev(process, log, folder)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def command(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, to its end."""
+    line = [sys.executable, "-m", "durably", *arguments]
+    return subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, env=environment(env), timeout=60, check=False
+    )
+
+
+@contextmanager
+def copied_example(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Copy the example project, and run what it calls; gives the copy and its environment."""
+    copy = folder / "shop"
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.db*", "*.jsonl", ".pytest_cache"))
+    outside = Outside(free_port(), free_port(), EffectsLog(folder / "effects.jsonl"))
+    with run_outside(outside):
+        yield (
+            copy,
+            {
+                "SHOP_BANK_URL": f"http://127.0.0.1:{outside.bank_port}",
+                "SHOP_SMTP_PORT": str(outside.smtp_port),
+                "SHOP_PACKING_SECONDS": "3600",
+            },
+        )
+
+
+def answers(url: str) -> bool:
+    """Tell whether something answers well."""
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
