@@ -19,7 +19,7 @@ from durably.cli.output import tell
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="durably",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -20,7 +20,7 @@ from durably.errors import UsageError
 
 __all__ = ["INVOCATION_FIELDS", "Status", "app", "quoted", "rows_of"]
 
-app = typer.Typer(no_args_is_help=True, help="List invocations, look at one, act on them.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="List invocations, look at one, act on them.")
 
 INVOCATION_FIELDS: Final = (
     "id",

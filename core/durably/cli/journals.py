@@ -31,7 +31,7 @@ from durably.testing.replaying import Mismatch, replay
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Read journals, and replay them against the present code.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="Read journals, and replay them against the present code.")
 
 _BATCH: Final = 50
 _COLUMNS: Final = (

@@ -20,7 +20,7 @@ from durably.errors import UsageError
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Read and change the state of objects and workflows.")
+app: typer.Typer = typer.Typer(no_args_is_help=True, help="Read and change the state of objects and workflows.")
 
 _Service = Annotated[str, typer.Argument(metavar="SERVICE")]
 _Key = Annotated[str, typer.Argument(metavar="KEY", help="Which object or workflow.")]
