@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response
 
 from durably.hosting.routes import Answer, Request, Routes
 from durably.protocol.manifest import ProtocolMode
+from durably_flask.detaching import Detached, hand_over
 
 if TYPE_CHECKING:
     from durably_flask.state import AppState
@@ -52,7 +53,10 @@ class Dispatch:
             invoke_app = state.link.wsgi_invoke_app
             if invoke_app is not None:
                 return invoke_app(environ, start_response)
-        return self._wsgi_app(environ, start_response)
+        try:
+            return self._wsgi_app(environ, start_response)
+        except Detached as detached:
+            return hand_over(state.app, environ, detached)
 
 
 def health(state: AppState, method: str) -> Response:

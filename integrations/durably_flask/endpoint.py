@@ -6,13 +6,13 @@ the handler, and answers with what comes of it.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
 from contextvars import Context as Variables
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Final, assert_never
 
 from flask import Flask, current_app, g, jsonify, request, session
@@ -41,6 +41,7 @@ from durably.web.calls import EndpointCall, perform_blocking, poll_blocking
 from durably.web.naming import EndpointOptions, Naming, service_for
 from durably.web.outcomes import Accepted, Done, Failed, Outcome
 from durably_flask.attempts import ViewCall, make_attempt
+from durably_flask.detaching import PATIENCE_S, can_detach, wait_for
 from durably_flask.failures import give_failure
 from durably_flask.proxies import IDENTITY
 from durably_flask.requests import StoredRequest, limit_body, store_request
@@ -113,7 +114,7 @@ def make_endpoint(
         ) from error
     view = DurableView(call, service.handlers[naming.handler], options)
 
-    @functools.wraps(function)
+    @wraps(function)
     def edge(*args: Any, **values: Any) -> Response:
         return _call_at_edge(view, values)
 
@@ -239,18 +240,35 @@ def _call_at_edge(view: DurableView, values: Mapping[str, Any]) -> Response:
     key = view.options.key
     if key is not None and key not in values:
         raise UsageError(f"{view.call.where}: the URL has no {key!r}, which is the key.")
+    is_detachable = can_detach(request.environ)
     call = EndpointCall(
         handler=view.handler,
         payload=payload,
         key=None if key is None else str(values[key]),
         idempotency_key=request.headers.get("Idempotency-Key"),
         identity=_caller(who),
-        prefer=", ".join(request.headers.getlist("Prefer")) or None,
+        prefer=_preference(state, is_detachable=is_detachable),
         headers={name: request.headers[name] for name in _HANDED_ON if name in request.headers},
         root_path=request.script_root,
     )
     # In a context of its own, so that what the runtime starts for it does not take this request for its own.
-    return _answer(state, Variables().run(perform_blocking, state.link, call))
+    variables = Variables()
+
+    def work() -> Outcome:
+        return variables.run(perform_blocking, state.link, call)
+
+    def respond(outcome: Outcome) -> Response:
+        return _answer(state, outcome)
+
+    return respond(wait_for(work, respond, request.get_data()) if is_detachable else work())
+
+
+def _preference(state: AppState, *, is_detachable: bool) -> str | None:
+    """Give what the caller prefers; one who would hold the worker that an invocation needs is not let wait for long."""
+    given = ", ".join(request.headers.getlist("Prefer"))
+    if not given and not state.settings.is_embedded and not is_detachable and not request.environ["wsgi.multithread"]:
+        return f"wait={PATIENCE_S}"
+    return given or None
 
 
 def _caller(who: Any) -> bytes | None:

@@ -32,6 +32,7 @@ from durably.errors import ConfigurationError, DurablyError, UsageError
 from durably.web.link import Link
 from durably.web.settings import Settings, read_settings
 from durably_flask.contexts import attempt_context, step_context
+from durably_flask.detaching import finish_detached
 
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
@@ -45,6 +46,7 @@ __all__ = ["EXTENSION", "AppState", "Runtime", "state_of"]
 EXTENSION: Final = "durably"
 
 _CONFIG: Final = "DURABLY_"
+_LAST_ANSWERS_S: Final = 1.0
 _RETRY_S: Final = 5.0  # a store that cannot be opened is not tried again for every request
 _IDLE_MS: Final = 100  # a `def` handler that waits longer gives its thread back
 
@@ -159,6 +161,7 @@ class AppState:
     def _stop_at_exit(self, link: Link, pid: int) -> None:
         if pid == os.getpid():
             link.stop_blocking()
+            finish_detached(_LAST_ANSWERS_S)
 
     def _lock_of_process(self) -> threading.Lock:
         if self._pid != os.getpid():  # forked after something had started it: nothing of that runs here
