@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from contextvars import Context as Variables
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, assert_never
@@ -251,11 +250,9 @@ def _call_at_edge(view: DurableView, values: Mapping[str, Any]) -> Response:
         headers={name: request.headers[name] for name in _HANDED_ON if name in request.headers},
         root_path=request.script_root,
     )
-    # In a context of its own, so that what the runtime starts for it does not take this request for its own.
-    variables = Variables()
 
     def work() -> Outcome:
-        return variables.run(perform_blocking, state.link, call)
+        return perform_blocking(state.link, call)
 
     def respond(outcome: Outcome) -> Response:
         return _answer(state, outcome)
@@ -288,7 +285,7 @@ def poll_view(token: str) -> Response:
     state = state_of(current_app)
     state.try_start()
     prefer = ", ".join(request.headers.getlist("Prefer")) or None
-    return _answer(state, Variables().run(poll_blocking, state.link, token, prefer, request.script_root))
+    return _answer(state, poll_blocking(state.link, token, prefer, request.script_root))
 
 
 def _answer(state: AppState, outcome: Outcome) -> Response:

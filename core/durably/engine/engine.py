@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import random as random_module
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -331,7 +332,8 @@ class Engine:
             if self._is_over:
                 work.close()
                 raise _stopped()
-            future = asyncio.run_coroutine_threadsafe(work, loop)
+            # With no context variables: an attempt that begins meanwhile would take the caller's request for its own.
+            future = contextvars.Context().run(asyncio.run_coroutine_threadsafe, work, loop)
             self._outside.add(future)
         future.add_done_callback(self._outside.discard)
         return future
