@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -138,27 +139,30 @@ def finish_detached(timeout_s: float) -> None:
 def _answer(app: Flask, environ: dict[str, Any], detached: Detached, outcome: Future[Outcome], reply: Reply) -> None:
     """Make the answer as at the end of a request, and send it."""
     try:
-        with app.request_context(environ) as context:
-            try:
-                response = detached.respond(outcome.result())
-            except Exception as error:
-                response = _response_of(app, error)
-            response = app.process_response(response)
-            headers = response.get_wsgi_headers(context.request.environ)
-            body = b"" if environ["REQUEST_METHOD"] == "HEAD" else response.get_data()
-            status = response.status
-        reply(status, [(name, value) for name, value in headers.items()], body)
+        reply(*_final(app, environ, detached, outcome))
     except OSError as error:
         _logger.debug("A caller who waited has gone: %s", error)
     except Exception:
         _logger.exception("A caller who waited could not be answered.")
+        with suppress(OSError):
+            reply("500 INTERNAL SERVER ERROR", [("Content-Length", "0")], b"")
 
 
-def _response_of(app: Flask, error: Exception) -> Response:
-    try:
-        return app.make_response(app.handle_user_exception(error))
-    except Exception as unhandled:
-        return app.handle_exception(unhandled)
+def _final(
+    app: Flask, environ: dict[str, Any], detached: Detached, outcome: Future[Outcome]
+) -> tuple[str, list[tuple[str, str]], bytes]:
+    with app.request_context(environ) as context:
+        try:
+            try:
+                response = detached.respond(outcome.result())
+            except Exception as error:
+                response = app.make_response(app.handle_user_exception(error))
+            response = app.process_response(response)
+        except Exception as unhandled:
+            response = app.handle_exception(unhandled)
+        headers = response.get_wsgi_headers(context.request.environ)
+        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else response.get_data()
+        return response.status, [(name, value) for name, value in headers.items()], body
 
 
 def _take_connection(environ: dict[str, Any]) -> Reply:
