@@ -24,6 +24,7 @@ from durably.web.link import Link
 from durably.web.making import HandlerKeywords, ServiceMaker
 from durably.web.naming import EndpointOptions
 from durably.web.settings import Settings
+from durably_flask.commands import durably_command
 from durably_flask.dispatch import Dispatch
 from durably_flask.endpoint import keep_body, make_endpoint, poll_view
 from durably_flask.state import EXTENSION, AppState, Runtime, state_of
@@ -153,6 +154,7 @@ class Durably(ServiceMaker):
         app.wsgi_app = Dispatch(app.wsgi_app, state)  # type: ignore[method-assign]
         app.before_request_funcs.setdefault(None, []).insert(0, keep_body)
         app.add_url_rule(f"{state.settings.prefix}/results/<token>", "durably_result", poll_view, methods=["GET"])
+        app.cli.add_command(durably_command)
         self._app = app
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -317,3 +319,23 @@ def test_other_input_is_refused(quiet_world: World):
         return "fine"
 
     assert "call its URL" in quiet_world.client.get("/call").text
+
+
+def test_commands(monkeypatch: pytest.MonkeyPatch):
+    """`flask durably` runs the commands of `durably`, for the runtime of the application."""
+    monkeypatch.setenv("DURABLY_URL", "")
+    monkeypatch.delenv("DURABLY_URL")
+    monkeypatch.setattr("sys.argv", ["flask"])
+    seen: list[Any] = []
+
+    def main() -> int:
+        seen.append((sys.argv[1:], os.environ["DURABLY_URL"], os.environ["DURABLY_ADMIN_URL"]))
+        return 3
+
+    monkeypatch.setenv("DURABLY_ADMIN_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr("durably.__main__.main", main)
+    app = Flask("commanded")
+    Durably(app, url="http://127.0.0.1:9", service_url="http://127.0.0.1:2")
+    result = app.test_cli_runner().invoke(args=["durably", "invocations", "list", "--help"])
+    assert result.exit_code == 3
+    assert seen == [(["invocations", "list", "--help"], "http://127.0.0.1:9", "http://127.0.0.1:1")]
