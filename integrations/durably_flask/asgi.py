@@ -26,7 +26,7 @@ from typing import IO, Any, Final
 
 from flask import Flask
 
-from durably_flask.detaching import REPLY
+from durably_flask.detaching import REPLY, ReplyLater
 from durably_flask.state import AppState, state_of
 
 __all__ = ["FlaskAsgi", "asgi"]
@@ -122,7 +122,7 @@ class FlaskAsgi:
             put({"type": "http.response.body", "body": body})
             put(_END)
 
-        environ[REPLY] = reply
+        environ[REPLY] = ReplyLater(reply)
         running = loop.run_in_executor(self._pool, _run, self._app, environ, put)
         while (event := await events.get()) is not None:
             await send(event)
@@ -138,11 +138,14 @@ def _run(app: Flask, environ: dict[str, Any], put: Callable[[Event | None], None
         return lambda data: chunks.append(data)
 
     chunks: list[bytes] = []
+    later: ReplyLater = environ[REPLY]
     is_sent = False
     try:
         found: Iterable[bytes] = app(environ, start_response)
         try:
             for chunk in found:
+                if later.is_taken:
+                    continue
                 if not is_sent and started:
                     is_sent = True
                     put(started[0])
@@ -152,7 +155,7 @@ def _run(app: Flask, environ: dict[str, Any], put: Callable[[Event | None], None
             close = getattr(found, "close", None)
             if close is not None:
                 close()
-        if not started:
+        if later.is_taken:
             return
         if not is_sent:
             put(started[0])

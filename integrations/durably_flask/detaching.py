@@ -16,7 +16,6 @@ The answer passes the functions that the application runs after each request, in
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
@@ -27,6 +26,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ __all__ = [
     "REPLY",
     "Detached",
     "Reply",
+    "ReplyLater",
     "can_detach",
     "finish_detached",
     "hand_over",
@@ -54,10 +55,24 @@ PATIENCE_S: Final = 10
 """How long one waits that cannot be let go, while invocations may need it."""
 
 REPLY: Final = "durably.reply"
-"""Name in the environment of what takes an answer later, where a server layer offers it."""
+"""Name of a `ReplyLater` in the environment, where a server layer offers one."""
 
 Reply = Callable[[str, list[tuple[str, str]], bytes], None]
 """Takes status, headers and body."""
+
+
+@dataclass(slots=True)
+class ReplyLater:
+    """What a server layer offers: to take an answer when the application has returned.
+
+    Attributes:
+        send: Takes it.
+        is_taken: Whether the answer comes this way; what the application returned is none then.
+    """
+
+    send: Reply
+    is_taken: bool = False
+
 
 _MAX_WAITING: Final = 1000  # callers in one process; further ones hold the worker
 _SEND_TIMEOUT_S: Final = 30.0
@@ -114,18 +129,22 @@ def wait_for(work: Callable[[], Outcome], respond: Callable[[Outcome], Response]
         raise Detached(future, respond, body) from None
 
 
-def hand_over(app: Flask, environ: dict[str, Any], detached: Detached) -> Iterable[bytes]:
+def hand_over(
+    app: Flask, environ: dict[str, Any], start_response: Callable[..., Any], detached: Detached
+) -> Iterable[bytes]:
     """Let the worker go, and answer when there is an outcome.
 
-    Raises:
-        BrokenPipeError: To gunicorn: there is nobody left whom it could answer.
+    What is returned goes nowhere; to middleware and to the log of the web server it says that the answer comes later.
     """
-    is_gunicorn = REPLY not in environ
-    reply: Reply = _take_connection(environ) if is_gunicorn else environ[REPLY]
-    environ = {**environ, "wsgi.input": io.BytesIO(detached.body), "CONTENT_LENGTH": str(len(detached.body))}
-    detached.outcome.add_done_callback(lambda outcome: _answer(app, environ, detached, outcome, reply))
-    if is_gunicorn:
-        raise BrokenPipeError(errno.EPIPE, "The caller waits for a durable result, and is answered later.")
+    later: ReplyLater | None = environ.get(REPLY)
+    if later is None:
+        reply = _take_connection(environ["gunicorn.socket"])
+    else:
+        later.is_taken = True
+        reply = later.send
+    again = {**environ, "wsgi.input": io.BytesIO(detached.body), "CONTENT_LENGTH": str(len(detached.body))}
+    detached.outcome.add_done_callback(lambda outcome: _answer(app, again, detached, outcome, reply))
+    start_response("202 Accepted", [("Content-Length", "0")])
     return ()
 
 
@@ -165,12 +184,16 @@ def _final(
         return response.status, [(name, value) for name, value in headers.items()], body
 
 
-def _take_connection(environ: dict[str, Any]) -> Reply:
-    """Take the connection away from gunicorn, which closes what is left of its socket object: nothing."""
-    connection = socket.socket(fileno=environ["gunicorn.socket"].detach())
+def _take_connection(held: socket.socket) -> Reply:
+    """Take the connection away from gunicorn, and leave it one whose other end nobody reads."""
+    connection = held.dup()
+    left, unread = socket.socketpair()
+    unread.shutdown(socket.SHUT_WR)  # gunicorn looks whether there is more of the request
+    os.dup2(left.fileno(), held.fileno(), inheritable=False)
+    left.close()
 
     def reply(status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        with connection:
+        with unread, connection:
             connection.settimeout(_SEND_TIMEOUT_S)
             lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
             lines += [f"Date: {formatdate(usegmt=True)}", "Connection: close", "", ""]

@@ -56,7 +56,7 @@ class Dispatch:
         try:
             return self._wsgi_app(environ, start_response)
         except Detached as detached:
-            return hand_over(state.app, environ, detached)
+            return hand_over(state.app, environ, start_response, detached)
 
 
 def health(state: AppState, method: str) -> Response:
