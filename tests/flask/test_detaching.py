@@ -34,8 +34,9 @@ def environ_of(connection: socket.socket, path: str, method: str = "POST") -> di
 class Worker:
     """A worker as gunicorn's `sync` ones are: it hands its socket to the application."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, release: threading.Event) -> None:
         self.app = app
+        self._release = release
 
     def call(self, path: str, method: str = "POST") -> tuple[bool, str]:
         """Give whether the worker was let go, and the answer that came on the connection."""
@@ -50,6 +51,7 @@ class Worker:
                     theirs.sendall(b"HTTP/1.1 202 Accepted")
                     theirs.shutdown(socket.SHUT_WR)
                     assert theirs.recv(10) == b""
+                self._release.set()
                 parts = iter(lambda: mine.recv(65536), b"")
                 return True, b"".join(parts).decode()
             theirs.close()
@@ -93,7 +95,7 @@ def worker(release: threading.Event) -> Iterator[Worker]:
                 raise TerminalError("no", status_code=409)
         return f"waited {how}", 201
 
-    yield Worker(app)
+    yield Worker(app, release)
     release.set()
     durably.stop(app)
 
@@ -115,11 +117,8 @@ def test_a_quick_answer_is_given_as_always(worker: Worker, monkeypatch: pytest.M
         ("conflict", "500 INTERNAL SERVER ERROR", "Internal Server Error"),
     ],
 )
-def test_a_late_answer_comes_on_the_connection(
-    worker: Worker, release: threading.Event, how: str, status: str, text: str
-):
+def test_a_late_answer_comes_on_the_connection(worker: Worker, how: str, status: str, text: str):
     """Status, headers and body are those of an ordinary answer, refusals and failing error handlers included."""
-    threading.Timer(0.06, release.set).start()
     was_let_go, answer = worker.call(f"/wait/{how}")
     assert was_let_go
     head, _, body = answer.partition("\r\n\r\n")
@@ -131,10 +130,9 @@ def test_a_late_answer_comes_on_the_connection(
     assert text in body
 
 
-def test_what_cannot_be_answered_is_a_500(worker: Worker, release: threading.Event, caplog: pytest.LogCaptureFixture):
+def test_what_cannot_be_answered_is_a_500(worker: Worker, caplog: pytest.LogCaptureFixture):
     """An application that lets exceptions through, as one under debugging does, still ends the connection."""
     worker.app.config["PROPAGATE_EXCEPTIONS"] = True
-    threading.Timer(0.06, release.set).start()
     was_let_go, answer = worker.call("/wait/conflict")
     assert was_let_go
     assert answer.startswith("HTTP/1.1 500 INTERNAL SERVER ERROR\r\nContent-Length: 0\r\n")
