@@ -21,8 +21,3 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 def anyio_backend() -> str:
     """Run `async def` tests on asyncio, which is what the handlers run on."""
     return "asyncio"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what checks that no thread of the process is left, before others have threads of their own."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/testing/"))

@@ -2,9 +2,11 @@
 
     python -m tools.soak --minutes 120 --seed 7
 
-Owns the length, the order and the verdict. The time is cut into rounds: each has an empty file, programs of its own,
-and one of the ways in which services and engine run. Afterwards every increment must have been counted once, and the
-file must keep what `durably.testing.oracles` demands. A round that fails ends the run with exit status 1; its folder,
+Owns the length, the order and the verdict. The time is cut into rounds, each with an empty file and programs of its
+own. In most of them services and engine are killed at random moments, in one of the ways in which they can run; in
+every fifth nothing is killed, everything is forgotten after a second, and memory, descriptors and the file must not
+grow. Afterwards every increment must have been counted once, and `durably.testing.oracles` must find nothing: O1 to
+O12, of the file and of what clients and handlers saw. A round that fails ends the run with exit status 1; its folder,
 with the file and all logs, is kept, and the seed that is printed plays the same programs again.
 """
 
@@ -16,32 +18,18 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from durably.testing.oracles import check_file, check_image, check_quiescent, require
-from durably.testing.store_images import StoreImage
-from tests.conformance.suite.clients import Deadline
 from tests.conformance.suite.columns import Column, Handlers, Host, Server, Setting
-from tests.conformance.suite.engines import EngineProcess
-from tests.conformance.suite.soak import Soak, SoakReport
-from tests.conformance.suite.stages import Pair
+from tests.engine.suite.rounds import NEVER_SECONDS, PROGRAMS_A_SECOND, play_calm_round, play_round
 
-__all__ = ["COLUMNS", "PROGRAMS_A_SECOND", "play_round"]
+__all__ = ["COLUMNS", "main", "play"]
 
-PROGRAMS_A_SECOND: Final = 28
 SHORTEST_ROUND_SECONDS: Final = 10.0
 LONGEST_ROUND_SECONDS: Final = 600.0
-SETTLING_SECONDS: Final = 3.0  # what a round takes besides submitting, about
-NEVER_SECONDS: Final = 1e6
-OBJECTS: Final = 20
-# With the default retries the work stands still for longer than the service needs to start again.
-QUICK_RETRIES: Final = {
-    "RESTATE_DEFAULT_RETRY_POLICY__INITIAL_INTERVAL": "50ms",
-    "RESTATE_DEFAULT_RETRY_POLICY__MAX_INTERVAL": "500ms",
-    "RESTATE_DEFAULT_RETRY_POLICY__MAX_ATTEMPTS": "1000",
-}
+SETTLING_SECONDS: Final = 4.0  # what a round takes besides submitting, about
 # How often the service and the engine are killed; in one process they die together.
 COLUMNS: Final[Mapping[Column, tuple[float, float]]] = {
     Column(Host.IN_PROCESS, Handlers.ASYNC, Setting.V7_SUSPENDING, server=Server.ENGINE): (NEVER_SECONDS, 3.0),
@@ -49,78 +37,54 @@ COLUMNS: Final[Mapping[Column, tuple[float, float]]] = {
     Column(Host.HYPERCORN, Handlers.ASYNC, Setting.V7, server=Server.ENGINE): (3.0, 4.0),
     Column(Host.GUNICORN, Handlers.SYNC, Setting.DEFAULT, server=Server.ENGINE): (3.0, 4.0),
 }
+ROUNDS: Final[Sequence[Column | None]] = (*COLUMNS, None)  # None kills nothing
 
 
-def play_round(
-    column: Column, directory: Path, *, seed: int, programs: int, kill_seconds: tuple[float, float] | None = None
-) -> SoakReport:
-    """Play programs on a new engine, killing it and the service, and check what is left.
+def play(minutes: float, seed: int, keep: Path, tell: Callable[[str], object] = print) -> None:
+    """Play rounds until the time is over; of each kind one, at least.
 
     Args:
-        column: How they run.
-        directory: Where the file and the logs go.
-        seed: Decides the programs.
-        programs: How many.
-        kill_seconds: The time between two kills of the service and of the engine; None for that of the column.
+        minutes: How long, about.
+        seed: Decides programs and kills.
+        keep: A folder for files and logs; what a good round left is deleted.
+        tell: Is given one line for each round, and a last one.
 
     Raises:
-        AssertionError: An increment was lost or repeated, work is stuck, or the file is not as it must be.
+        AssertionError: A round went wrong.
     """
-    service_seconds, engine_seconds = kill_seconds or COLUMNS[column]
-    submit_seconds = programs / PROGRAMS_A_SECOND
-    pair = Pair(column, directory, settings=QUICK_RETRIES)
-    assert isinstance(pair.server, EngineProcess)
-    try:
-        pair.start()
-        soak = Soak(
-            pair,
-            seed=seed,
-            programs=programs,
-            keys=OBJECTS,
-            submit_seconds=submit_seconds,
-            service_kill_seconds=service_seconds,
-            server_kill_seconds=engine_seconds,
-            patience_seconds=30.0,
-        )
-        report = soak.run(Deadline(submit_seconds * 4 + 90))
-        image = StoreImage.read(pair.server.file)
-        require(*check_image(image), *check_quiescent(image), *check_file(pair.server.file))
-    except BaseException as error:
-        error.add_note(f"seed {seed}, {programs} programs\n{pair.logs()}")
-        raise
-    finally:
-        pair.stop()
-    return report
-
-
-def _soak(minutes: float, seed: int, keep: Path) -> None:
-    """Play rounds until the time is over."""
     rng = random.Random(seed)  # noqa: S311
     end = time.monotonic() + minutes * 60
-    submit_seconds = minutes * 60 / len(COLUMNS) - SETTLING_SECONDS
+    submit_seconds = minutes * 60 / len(ROUNDS) - SETTLING_SECONDS
     submit_seconds = min(max(submit_seconds, SHORTEST_ROUND_SECONDS), LONGEST_ROUND_SECONDS)
     programs = round(submit_seconds * PROGRAMS_A_SECOND)
     number = 0
     totals = [0, 0, 0, 0]
-    columns = list(COLUMNS)
-    # A round that would end too late is not begun, but one is always played.
-    while number == 0 or time.monotonic() + submit_seconds < end:
-        column = columns[number % len(columns)]
-        often = rng.uniform(0.5, 2.0)
-        kill_seconds = (COLUMNS[column][0] * often, COLUMNS[column][1] * often)
+    # A round that would end too late is not begun.
+    while number < len(ROUNDS) or time.monotonic() + submit_seconds < end:
+        column = ROUNDS[number % len(ROUNDS)]
         directory = keep / f"round-{number}"
-        report = play_round(column, directory, seed=rng.getrandbits(32), programs=programs, kill_seconds=kill_seconds)
+        programs_seed, often = rng.getrandbits(32), rng.uniform(0.5, 2.0)
+        if column is None:
+            report = play_calm_round(directory, seed=programs_seed, programs=programs)
+        else:
+            service_seconds, engine_seconds = COLUMNS[column]
+            kill_seconds = (service_seconds * often, engine_seconds * often)
+            report = play_round(column, directory, seed=programs_seed, programs=programs, kill_seconds=kill_seconds)
         shutil.rmtree(directory)
         number += 1
         found = (report.programs, report.increments, report.service_kills, report.server_kills)
         totals = [total + figure for total, figure in zip(totals, found, strict=True)]
-        print(f"round {number:3}  {column!s:36} {_told(found)}, {report.seconds:.0f} s", flush=True)
-    print(f"seed {seed}: difference 0 in {number} rounds: {_told(totals)}")
+        tell(f"round {number:3}  {column or 'growth'!s:36} {_told(found)}, {report.seconds:.0f} s")
+    tell(f"seed {seed}: difference 0 in {number} rounds: {_told(totals)}")
 
 
 def _told(figures: Sequence[int]) -> str:
     programs, increments, service_kills, engine_kills = figures
     return f"{programs} programs, {increments} increments, {service_kills} + {engine_kills} kills of service + engine"
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,9 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     seed: int = given.seed if given.seed is not None else random.SystemRandom().getrandbits(32)
     keep = Path(tempfile.mkdtemp(prefix="durably-soak-"))
-    print(f"seed {seed}, {given.minutes:g} minutes, in {keep}", flush=True)
+    _print(f"seed {seed}, {given.minutes:g} minutes, in {keep}")
     try:
-        _soak(given.minutes, seed, keep)
+        play(given.minutes, seed, keep, _print)
     except Exception as error:  # a process that does not start is a failure too
         notes: list[str] = getattr(error, "__notes__", [])
         print("\n".join([f"seed {seed} failed: {error!r}", *notes, f"The file and the logs are in {keep}."]))

@@ -38,7 +38,6 @@ MIRROR_EXCEPTIONS: dict[str, str] = {
     "engine/store/memory.py": _STORES,
     "engine/store/memory_rows.py": _STORES,
     "engine/store/sqlite_reads.py": _STORES,
-    "engine/store/sqlite_writes.py": _STORES,
     "entry_codec.py": _NAMES,
     "exceptions.py": _NAMES,
     "extensions.py": _NAMES,

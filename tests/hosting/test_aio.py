@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from durably import Context
+from durably.errors import RemoteProtocolError
 from durably.hosting import aio
 from tests.authoring.playing import app_of
 from tests.runtime_model.asgi_stream import AsgiStream
@@ -176,3 +177,33 @@ def test_servers_that_step_coroutines_themselves() -> None:
         return stream
 
     assert asyncio.run(main()).runtime.result == "done"
+
+
+def test_what_a_peer_sent_cannot_write_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A broken frame that arrives while the handler waits is one escaped, short line, however much text it brings."""
+
+    class Broken:
+        input_closed = False
+
+        def data_to_send(self) -> bytes:
+            return b""
+
+        def receive_data(self, data: bytes) -> None:
+            raise RemoteProtocolError("bad \r\n2026 ERROR forged \x1b[31m" + "x" * 10_000, code=571)
+
+    async def main() -> None:
+        events: asyncio.Queue[Any] = asyncio.Queue()
+        events.put_nowait({"type": "http.request", "body": b"garbage", "more_body": True})
+        machine: Any = Broken()
+        channel = aio.AsgiChannel(machine, events.get, events.put, "/invoke/Greeter/greet")
+        channel.read_ahead()
+        async with asyncio.timeout(5):
+            await channel.exchange()
+        channel.close()
+
+    with caplog.at_level("DEBUG"):
+        asyncio.run(main())
+    (line,) = [record.getMessage() for record in caplog.records if "broke the protocol" in record.getMessage()]
+    assert "/invoke/Greeter/greet" in line
+    assert line.isprintable()
+    assert len(line) < 600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,13 @@ def binary(monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def _threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("durably-test")}
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No thread of the test outlives it; those of fixtures that live as long as the session are none of its."""
+    before = set(threading.enumerate())
+    yield
+    left = {thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("durably-test")}
+    assert left == set()
 
 
 @pytest.mark.anyio
@@ -70,8 +76,6 @@ async def test_an_application_runs_with_a_real_server(binary: Path) -> None:
         assert env.admin_api_url.startswith("http://127.0.0.1:")
         assert env.ingress_url != env.admin_api_url
 
-    assert _threads() == set()
-
 
 def test_blocking_tests_can_use_it_too(binary: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The older form is a context manager whose ingress client is httpx's."""
@@ -79,8 +83,6 @@ def test_blocking_tests_can_use_it_too(binary: Path, capfd: pytest.CaptureFixtur
         with running.ingress_client() as client:
             response = client.post("/Greeter/greet", json="Ada")
         assert response.json() == "Hello Ada"
-
-    assert _threads() == set()
 
 
 def test_an_application_that_cannot_be_registered(binary: Path) -> None:
@@ -95,7 +97,6 @@ def test_an_application_that_cannot_be_registered(binary: Path) -> None:
     with pytest.raises(DurablyError):
         broken.start()
 
-    assert _threads() == set()
     assert broken.server.pid is None
 
 
@@ -110,8 +111,6 @@ def test_an_application_that_does_not_start() -> None:
     with pytest.raises(DurablyError, match=r"did not start to listen.*no database"):
         app_server.start()
     app_server.stop()
-
-    assert _threads() == set()
 
 
 @pytest.mark.anyio

@@ -47,7 +47,8 @@ def run_sync_attempt(
         if machine.is_ready_to_execute:
             _run_handler(handler, endpoint, machine, attempt_headers, io)
     except ProtocolError as error:
-        attempt_logger.warning("%s/%s: %s", handler.service_name, handler.name, error)
+        # Escaped and cut: the text may be the peer's.
+        attempt_logger.warning("%s/%s: %.300s", handler.service_name, handler.name, ascii(error.message))
     output = machine.data_to_send()
     if output:
         io.send(output)

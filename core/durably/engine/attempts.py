@@ -17,6 +17,8 @@ Rules
 3. Messages from which nothing follows at once are reported with the next ones, or a little later: a step that is
    over soon costs one commit and not two.
 4. An attempt that was cut by the engine reports nothing; one that failed or timed out reports `AttemptEnded`, once.
+5. A stream that the service refused before it sent a byte is opened again at once, with the journal as it is then,
+   and the retry policy does not hear of it; a few times, so that a service which refuses everything fails the attempt.
 
 Source: service protocol, "Driving one attempt" and "Closing an invocation stream".
 """
@@ -121,7 +123,9 @@ class Attempt:
         "_decoder",
         "_early",
         "_held",
+        "_is_answered",
         "_is_cut",
+        "_is_leaving",
         "_is_reopened",
         "_is_reported",
         "_plan",
@@ -157,7 +161,9 @@ class Attempt:
         self._decoder = FrameDecoder(around.max_message_bytes)
         self._timeout_ms = 0
         self._request_timeout_ms = 0
+        self._is_answered = False
         self._is_cut = False
+        self._is_leaving = False
         self._is_reopened = False
         self._is_reported = False
 
@@ -181,7 +187,8 @@ class Attempt:
                     self._plan = None  # it lacks these
 
     async def half_close(self) -> None:
-        """End the request, so that the service suspends when it next waits."""
+        """End the request, now or once it is open, so that the service suspends when it next waits."""
+        self._is_leaving = True
         if self.phase is Phase.STREAMING and self._stream is not None:
             self._end_of_request()
             await self._stream.half_close()
@@ -247,18 +254,19 @@ class Attempt:
             del plan
             await work
         except TransportError as error:
-            if error.is_refused and may_reopen and not self._is_cut and not self._is_reported:
+            if error.is_refused and may_reopen and not (self._is_answered or self._is_cut or self._is_reported):
+                _logger.debug("An attempt of %s is opened again: %s", self.invocation_id, error)
                 self._start_over()
                 return True
             failure = AttemptFailure(
                 error.code,
-                error.message,
+                str(error),
                 doc_code=error.kind.value,
                 retry_after_ms=error.retry_after_ms,
                 counts_as_progress_retry=error.counts,
             )
         except RemoteProtocolError as error:
-            failure = AttemptFailure(error.code, error.message, doc_code="RT0003")
+            failure = AttemptFailure(error.code, str(error), doc_code="RT0003")
         except (EngineStoppedError, StoreError) as error:
             _logger.debug("An attempt of %s is left: %s", self.invocation_id, error)
             return False
@@ -288,10 +296,10 @@ class Attempt:
             faults.hook(FaultPoint.RESUME)
         around = self._around
         deployment = plan.deployment
-        is_streaming = deployment.protocol_mode is ProtocolMode.BIDI_STREAM and plan.inactivity_timeout_ms > 0
+        can_stream = deployment.protocol_mode is ProtocolMode.BIDI_STREAM and plan.inactivity_timeout_ms > 0
         target = plan.target
         stream = await around.transport(deployment).open(
-            f"/invoke/{target.service}/{target.handler}", _headers(plan), streaming=is_streaming
+            f"/invoke/{target.service}/{target.handler}", _headers(plan), streaming=can_stream
         )
         self._stream = stream
         if self._is_cut:
@@ -305,7 +313,7 @@ class Attempt:
             frames += tuple([frame for index, frame in self._early if index >= known])
             self._early = []
         stream.write(_encoded(frames))
-        if is_streaming:
+        if can_stream and not self._is_leaving:
             self.phase = Phase.STREAMING
             self._timeout_ms = plan.inactivity_timeout_ms
             around.watch(self.active_ms + self._timeout_ms)
@@ -329,6 +337,7 @@ class Attempt:
             self.active_ms = around.now_ms()
             if is_first:
                 is_first = False
+                self._is_answered = True
                 server = (await stream.response()).server
                 if server is not None and server != deployment.sdk_version:
                     around.post(AttemptStarted(self.invocation_id, self.number, server))

@@ -11,11 +11,13 @@ statement would wait for the loop at every one of them.
 | IDLE | nothing to do | an event is posted |
 | APPLYING | the loop, or for large events the thread, applies a batch | all of it is applied |
 | COMMITTING | the thread waits for the disk | the commit returned |
-| WAITING | the store is full or locked; the batch waits | a second passed |
+| PAUSING | another process has the file locked; the batch waits | 30 ms passed |
+| WAITING | the store is full, or has been locked for 5 s; the batch waits | it takes writes again |
 | STOPPED | nothing is taken any more | – |
 
 | the store raises | what becomes of the batch |
 |---|---|
+| `StoreBusyError`, for up to 5 s | it is tried again |
 | `StoreFullError`, `StoreBusyError` | who waits for an answer gets the error; the rest is tried again |
 | any other `StoreError` | who waits gets the error, the rest is lost, the engine stops |
 
@@ -27,16 +29,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import queue
-import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from durably.engine import faults
 from durably.engine.actions import Action
 from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event, Invoke, Recover, Sweep, TimerDue
 from durably.engine.faults import FaultPoint
 from durably.engine.store.contract import Store, Transaction
+from durably.engine.writer import Upkeep, Writer
 from durably.errors import (
     EngineStoppedError,
     StoreBusyError,
@@ -48,20 +49,19 @@ from durably.errors import (
     StoreFullError,
 )
 
-__all__ = ["Apply", "Batches", "Upkeep"]
+__all__ = ["Apply", "Batches"]
 
-T = TypeVar("T")
 Apply = Callable[[Transaction, Event], Sequence[Action]]
 """The state machine, with clock and randomness bound."""
 
 _BATCH_EVENTS: Final = 64  # a batch holds the loop for a few ms at most
 _LARGE_BYTES: Final = 128 * 1024  # from here on a batch is applied on the thread
 _RETRY_S: Final = 1.0
-_BUSY_PAUSE_S: Final = 0.01
+_BUSY_PAUSE_S: Final = 0.03
+_LOCKED_RETRY_S: Final = 0.06
 _BUSY_LIMIT_S: Final = 5.0
 _BACKLOG_EVENTS: Final = 256  # from here on those who produce events wait
-
-_JOIN_INTERVAL_S: Final = 0.001  # between two looks whether the thread has ended; it ends at once
+_UPKEEP_S: Final = 1.0  # between two looks at what was left over, while nothing is stored
 
 _logger = logging.getLogger("durably.engine")
 
@@ -80,24 +80,9 @@ class _State(enum.Enum):
     IDLE = enum.auto()
     APPLYING = enum.auto()
     COMMITTING = enum.auto()
+    PAUSING = enum.auto()
     WAITING = enum.auto()
     STOPPED = enum.auto()
-
-
-class Upkeep(Protocol):
-    """What a store in a file needs between transactions; see `SqliteStore`."""
-
-    def is_due(self, *, is_idle: bool) -> bool:
-        """Tell whether `maintain` has something to do; cheap."""
-        ...
-
-    def maintain(self, *, is_idle: bool) -> None:
-        """Do it; takes milliseconds.
-
-        Raises:
-            StoreError: Nothing can be stored any more.
-        """
-        ...
 
 
 class Batches:
@@ -137,18 +122,15 @@ class Batches:
         self._refused_with: StoreError | None = None
         self._drained: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] | None = (
-            queue.SimpleQueue() if waits_for_disk else None
-        )
-        self._thread: threading.Thread | None = None
+        self._writer: Writer | None = Writer() if waits_for_disk else None
         self._retry: asyncio.TimerHandle | None = None
+        self._left_over: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to take events."""
         self._loop = asyncio.get_running_loop()
-        if self._jobs is not None:
-            self._thread = threading.Thread(target=_work, args=(self._jobs,), name="durably-writer", daemon=True)
-            self._thread.start()
+        if self._writer is not None:
+            self._writer.start()
 
     @property
     def backlog(self) -> int:
@@ -181,42 +163,22 @@ class Batches:
             self._state = _State.APPLYING
             self._loop.call_soon(self._next_batch)
 
-    async def run(self, work: Callable[[Transaction], T]) -> T:
-        """Do other work in a transaction of its own; for start-up, before the first event.
-
-        Raises:
-            StoreError: It is not stored.
-        """
-
-        def transact() -> T:
-            transaction = self._store.begin()
-            try:
-                result = work(transaction)
-            except BaseException:
-                self._store.rollback()
-                raise
-            self._store.commit()
-            return result
-
-        return await self._loop.run_in_executor(None, transact)
-
     async def close(self) -> None:
         """Store all that was posted, as far as the store lets us, then stop."""
-        while self._state in (_State.APPLYING, _State.COMMITTING):
+        while self._state in (_State.APPLYING, _State.COMMITTING, _State.PAUSING):
             self._drained = self._loop.create_future()
             await self._drained
         self._stop()
-        thread = self._thread
-        while thread is not None and thread.is_alive():  # noqa: ASYNC110 - threads set no events of a loop
-            # Not in an executor: at the end of the interpreter, in an `atexit` function, those take no more work.
-            await asyncio.sleep(_JOIN_INTERVAL_S)
+        if self._writer is not None:
+            await self._writer.join()
 
     def _stop(self) -> None:
         self._state = _State.STOPPED
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._jobs is not None:
-            self._jobs.put(None)
+        for timer in (self._retry, self._left_over):
+            if timer is not None:
+                timer.cancel()
+        if self._writer is not None:
+            self._writer.stop()
         left, self._queue = self._queue, []
         for event in left:
             self._refuse(event, self._refused_with or _stopped())
@@ -247,9 +209,9 @@ class Batches:
         if self._room is not None and len(self._queue) < _BACKLOG_EVENTS:
             self._make_room()
         self._state = _State.APPLYING
-        jobs = self._jobs
-        if jobs is not None and _size(events) > _LARGE_BYTES:
-            jobs.put(lambda: self._apply_and_commit(events))
+        writer = self._writer
+        if writer is not None and _size(events) > _LARGE_BYTES:
+            writer.put(lambda: self._apply_and_commit(events))
             return
         try:
             actions = self._applied(events)
@@ -259,10 +221,9 @@ class Batches:
         except Exception as error:  # whatever the store raised: the batch is not stored
             self._failed(events, error)
             return
-        self._busy_since = None
         self._state = _State.COMMITTING
-        if jobs is not None:
-            jobs.put(lambda: self._commit(events, actions))
+        if writer is not None:
+            writer.put(lambda: self._commit(events, actions))
             return
         try:
             self._store_batch()
@@ -321,6 +282,9 @@ class Batches:
     def _apply_and_commit(self, events: list[Event]) -> None:
         try:
             actions = self._applied(events)
+        except StoreBusyError as error:
+            self._call(self._wait_for_lock, events, error)
+            return
         except Exception as error:  # told on the loop
             self._call(self._failed, events, error)
             return
@@ -344,17 +308,31 @@ class Batches:
         if faults.hook is not None:
             faults.hook(FaultPoint.ACKNOWLEDGE)
         if self._refused_with is not None:
-            _logger.warning("The store takes writes again.")
-            self._refused_with = None
+            self._open_again()
+        self._busy_since = None
         self._perform(actions)
         if faults.hook is not None:
             faults.hook(FaultPoint.ACKNOWLEDGED)
-        upkeep, jobs = self._upkeep, self._jobs
-        if upkeep is not None and jobs is not None and upkeep.is_due(is_idle=not self._queue):
-            is_idle = not self._queue
-            jobs.put(lambda: self._keep_up(upkeep, is_idle))
+        if self._upkeep is not None and self._is_keeping_up(self._upkeep):
             return
         self._next_batch()
+
+    def _is_keeping_up(self, upkeep: Upkeep) -> bool:
+        """Begin with what the store needs now, if anything; ask again later when something was left over."""
+        writer, is_idle = self._writer, not self._queue
+        if writer is None:
+            return False
+        if upkeep.is_due(is_idle=is_idle):
+            writer.put(lambda: self._keep_up(upkeep, is_idle))
+            return True
+        if is_idle and self._left_over is None and upkeep.is_wal_long:
+            self._left_over = self._loop.call_later(_UPKEEP_S, self._look_after, upkeep)
+        return False
+
+    def _look_after(self, upkeep: Upkeep) -> None:
+        self._left_over = None
+        if self._state is _State.IDLE and self._is_keeping_up(upkeep):
+            self._state = _State.COMMITTING
 
     def _keep_up(self, upkeep: Upkeep, is_idle: bool) -> None:
         try:
@@ -362,7 +340,12 @@ class Batches:
         except Exception as error:  # told on the loop
             self._call(self._failed, [], error)
             return
-        self._call(self._next_batch)
+        self._call(self._kept_up, upkeep)
+
+    def _kept_up(self, upkeep: Upkeep) -> None:
+        if self._left_over is None and upkeep.is_wal_long and self._state is not _State.STOPPED:
+            self._left_over = self._loop.call_later(_UPKEEP_S, self._look_after, upkeep)
+        self._next_batch()
 
     # ---- failures
 
@@ -387,13 +370,17 @@ class Batches:
 
     def _wait_for_lock(self, events: list[Event], error: StoreBusyError) -> None:
         """Try again soon: another process writes to the file, a backup for example."""
+        if self._state is _State.STOPPED:
+            self._failed(events, error)
+            return
         now = self._loop.time()
         if self._busy_since is None:
             self._busy_since = now
-        if now - self._busy_since > _BUSY_LIMIT_S or self._refused_with is not None:
+        if now - self._busy_since > _BUSY_LIMIT_S:
             self._failed(events, error)
             return
         self._queue[:0] = events
+        self._state = _State.PAUSING
         self._retry = self._loop.call_later(_BUSY_PAUSE_S, self._next_batch)
 
     def _wait(self, events: list[Event], error: StoreError) -> None:
@@ -407,7 +394,8 @@ class Batches:
                 self._refuse(event, error)
         self._state = _State.WAITING
         self._wake_drained()
-        self._retry = self._loop.call_later(_RETRY_S, self._probe)
+        pause_s = _LOCKED_RETRY_S if isinstance(error, StoreBusyError) else _RETRY_S
+        self._retry = self._loop.call_later(pause_s, self._probe)
 
     def _probe(self) -> None:
         """Try again, even with nothing to store: success opens the engine for requests."""
@@ -416,18 +404,24 @@ class Batches:
         if self._queue:
             self._next_batch()
             return
-        self._refused_with = None
+        try:
+            self._store.begin()
+            self._store.rollback()
+        except StoreError as error:
+            self._failed([], error)
+            return
+        self._open_again()
+        self._busy_since = None
         self._state = _State.IDLE
+
+    def _open_again(self) -> None:
+        _logger.warning("The store takes writes again.")
+        self._refused_with = None
 
     def _wake_drained(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
-
-
-def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
-    while (job := jobs.get()) is not None:
-        job()
 
 
 def _stopped() -> EngineStoppedError:

@@ -40,6 +40,8 @@ EXIT_DISK_FAILED: Final = 75
 _MS: Final = timedelta(milliseconds=1)
 _ANY_ADDRESS: Final = ("", "*")
 
+_logger = logging.getLogger("durably.engine")
+
 
 def _duration_ms(text: str) -> int:
     from durably.engine.ingress.durations import parse_duration
@@ -95,6 +97,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_network,
         metavar="CIDR",
         help="a private network where deployments may be, as 10.0.0.0/8; repeatable",
+    )
+    parser.add_argument(
+        "--request-identity-private-key-pem-file",
+        metavar="FILE",
+        help="an Ed25519 key that every request to a deployment is signed with; its public key is logged",
     )
     for name, default in (
         ("inactivity-timeout", defaults.inactivity_timeout_ms),
@@ -152,8 +159,13 @@ async def _serve(arguments: argparse.Namespace, application: AsgiApplication | N
     from durably.engine.ingress.app import IngressApp, IngressOptions
     from durably.engine.transport.addresses import AddressPolicy
     from durably.engine.transport.options import HttpOptions
+    from durably.engine.transport.signing import SigningKey
 
     stop = _stop_on_signals()
+    key_file = arguments.request_identity_private_key_pem_file
+    identity = None if key_file is None else SigningKey.read(key_file)
+    if identity is not None:
+        _logger.info("Requests to deployments are signed; their identity_keys: %s", identity.public_key)
     access = AccessOptions(token=arguments.token, allowed_hosts=frozenset(arguments.allowed_host))
     _check_host(arguments.host, arguments.token)
     ingress_socket = bind(arguments.host, arguments.ingress_port)
@@ -166,7 +178,10 @@ async def _serve(arguments: argparse.Namespace, application: AsgiApplication | N
     ingress_url = f"http://{host}:{ingress_socket.getsockname()[1]}"
     policy = AddressPolicy(allowed_networks=tuple(arguments.allow_network))
     engine = Engine(
-        _url(arguments.db), application=application, options=_options(arguments), http=HttpOptions(addresses=policy)
+        _url(arguments.db),
+        application=application,
+        options=_options(arguments),
+        http=HttpOptions(addresses=policy, identity=identity),
     )
     try:
         await engine.__aenter__()

@@ -84,9 +84,13 @@ class ManualClock:
     It may be moved from any thread, also while an engine in another thread runs on it.
     """
 
-    def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
-        """Begin at `start_ms`, epoch."""
-        self._now_ms = start_ms
+    def __init__(self, start_ms: int | None = None) -> None:
+        """Begin at `start_ms`, epoch; at the present unless given.
+
+        Handlers compute times of their own by the machine's clock, such as the end of a `ctx.sleep`: on a clock that
+        begins elsewhere those are far away, or over.
+        """
+        self._now_ms = time.time_ns() // 1_000_000 if start_ms is None else start_ms
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._alarms: list[_ManualAlarm] = []

@@ -130,7 +130,7 @@ class Deployments:
                 )
             from durably.engine.transport.inprocess import InProcessTransport
 
-            return InProcessTransport(application)
+            return InProcessTransport(application, identity=None if self._options is None else self._options.identity)
         try:
             from durably.engine.transport.connections import Connections
             from durably.engine.transport.http import HttpTransport

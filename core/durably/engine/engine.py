@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import random as random_module
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -26,7 +27,7 @@ from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.clock import Clock, RealClock
 from durably.engine.locations import StoreLocation, read_url
 from durably.engine.records import EngineOptions
-from durably.errors import ConfigurationError, EngineStoppedError, StoreError, UsageError
+from durably.errors import ConfigurationError, EngineStoppedError, StoreError, StoreForkedError, UsageError
 
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
@@ -129,6 +130,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._leave: asyncio.Event | None = None
+        self._pid: int | None = None
         self._outside: set[concurrent.futures.Future[Any]] = set()
         self._outside_lock = threading.Lock()
         self._is_over = False
@@ -146,6 +148,7 @@ class Engine:
 
         if self._node is not None:
             raise UsageError("This engine was started before.", hint="Make a new one; it continues where this stopped.")
+        self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._down = self._loop.create_future()
         self._node = Node(
@@ -181,7 +184,7 @@ class Engine:
     ) -> None:
         """Stop; see `__aexit__`."""
         loop, thread, leave = self._loop, self._thread, self._leave
-        if loop is None or thread is None or leave is None:
+        if loop is None or thread is None or leave is None or self._pid != os.getpid():
             return
         loop.call_soon_threadsafe(leave.set)
         thread.join()
@@ -251,7 +254,7 @@ class Engine:
     @property
     def is_driving(self) -> bool:
         """Whether this process drives the file; False while another one does."""
-        return self._node is not None and self._node.is_driving
+        return self._node is not None and self._node.is_driving and self._pid == os.getpid()
 
     @property
     def blocked_by(self) -> Exception | None:
@@ -305,6 +308,11 @@ class Engine:
     def _started(self) -> tuple[Node, asyncio.AbstractEventLoop]:
         if self._node is None or self._loop is None:
             raise _not_started()
+        if self._pid != os.getpid():
+            raise StoreForkedError(
+                "This engine was started before a fork, and lives in the process that was forked.",
+                hint="Start it after the fork, for example in gunicorn's hook `post_fork`.",
+            )
         return self._node, self._loop
 
     def _run_blocking(self, work: Coroutine[Any, Any, T]) -> T:

@@ -145,8 +145,7 @@ class Listener:
             else:
                 frame = wire.encode(number, "", await runtime.submit(request))
         except DurablyError as error:
-            kind = "StoreError" if isinstance(error, StoreError) else "EngineStoppedError"
-            frame = wire.encode(number, kind, error.message)
+            frame = wire.encode(number, _kind_of(error), str(error))
         writer.write(frame)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
@@ -218,12 +217,15 @@ class DriverLink:
                 future = self._waiting.get(number)
                 if future is None or future.done():
                     continue
-                if kind == "StoreError":
-                    future.set_exception(StoreError(content))
-                elif kind == "EngineStoppedError":
-                    future.set_exception(LinkLostError(content))
-                else:
-                    future.set_result(content)
+                match kind:
+                    case "StoreError":
+                        future.set_exception(StoreError(content))
+                    case "EngineStoppedError":
+                        future.set_exception(LinkLostError(content))
+                    case "ClientError":
+                        future.set_exception(ClientError(content))
+                    case _:
+                        future.set_result(content)
         except ClientError as error:
             _logger.warning("The driver of the store is left: %s", error)
         finally:
@@ -235,6 +237,16 @@ class DriverLink:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(_lost())
+
+
+def _kind_of(error: DurablyError) -> str:
+    match error:
+        case StoreError():
+            return "StoreError"
+        case EngineStoppedError():
+            return "EngineStoppedError"
+        case _:
+            return "ClientError"  # asking another driver gives the same
 
 
 def _lost() -> LinkLostError:

@@ -17,16 +17,18 @@ import errno
 import os
 import stat
 import sys
+import time
 from typing import Final
 
 from durably.engine.records import Lease
-from durably.engine.store.contract import Transaction
-from durably.errors import StoreForkedError, StoreLocationError
+from durably.engine.store.connections import BUSY_TIMEOUT_S
+from durably.engine.store.contract import Store, Transaction
+from durably.errors import StoreBusyError, StoreForkedError, StoreLocationError
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["DriverLock", "take_over"]
+__all__ = ["DriverLock", "begin_patiently", "take_over"]
 
 _SUFFIX: Final = "-lock"
 _MODE: Final = 0o600
@@ -90,6 +92,22 @@ class DriverLock:
         if file is not None:
             with contextlib.suppress(OSError):
                 os.close(file)
+
+
+def begin_patiently(store: Store) -> Transaction:
+    """Begin, and wait for another process's lock as long as reading would; not for an event loop.
+
+    Raises:
+        StoreBusyError: It kept the lock for longer.
+        StoreError: As `Store.begin`.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return store.begin()
+        except StoreBusyError:
+            if time.monotonic() >= deadline:
+                raise
 
 
 def take_over(transaction: Transaction, *, owner: str, address: str) -> int:

@@ -30,7 +30,7 @@ from durably.engine.deployments import Deployments
 from durably.engine.events import Event
 from durably.engine.faults import FaultPoint
 from durably.engine.forwarding import DriverLink, LinkLostError, Listener, is_repeatable
-from durably.engine.lease import DriverLock, take_over
+from durably.engine.lease import DriverLock, begin_patiently, take_over
 from durably.engine.locations import StoreLocation
 from durably.engine.records import EngineOptions, ServiceRecord
 from durably.engine.runtime import Runtime
@@ -225,14 +225,18 @@ class Node:
             on_failure=self._failed,
             on_registry_changed=self._registry_changed,
         )
-        if self._file is not None:
-            listener = Listener(self._file.path)
-            await asyncio.to_thread(_become_driver, store, listener.path)
-            await listener.start(runtime)
-            self._listener = listener
-        await runtime.start()
-        if self._application_uri is not None:
-            await _register_own(runtime, self._application_uri)
+        try:
+            if self._file is not None:
+                listener = self._listener = Listener(self._file.path)
+                await _to_its_end(_become_driver, store, listener.path)
+                await listener.start(runtime)
+            await runtime.start()
+            if self._application_uri is not None:
+                await _register_own(runtime, self._application_uri)
+        except BaseException:  # stopped meanwhile, for example
+            await runtime.stop(0)
+            await self._leave()
+            raise
         self._runtime = runtime
         self._state = _State.DRIVING
         self._announce()
@@ -259,14 +263,24 @@ class Node:
     # ---- following
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_until_free()
+        except StoreError as error:
+            self._failed(error)
+
+    async def _follow_until_free(self) -> None:
         lock = self._lock
         while lock is not None and self._state is _State.FOLLOWING:
             if lock.try_acquire():
                 _logger.info("The process that drove %s is gone; this one drives now.", self._location.path)
                 try:
                     await self._drive()
-                except StoreError as error:
-                    self._failed(error)
+                except StoreError:
+                    raise
+                except Exception:
+                    _logger.exception("This process cannot drive %s; others have to.", self._location.path)
+                    lock.close()
+                    continue
                 return
             if self._link is None or self._link.is_lost:
                 await self._connect()
@@ -324,7 +338,7 @@ class Node:
 
     def _failed(self, error: StoreError) -> None:
         self._down = error
-        if self._state is not _State.STOPPED:
+        if self._state is not _State.STOPPED and self._state is not _State.DOWN:  # else it is told by two at once
             self._state = _State.DOWN
             self._repairing = asyncio.get_running_loop().create_task(self._repair(error))
 
@@ -340,10 +354,10 @@ class Node:
             await asyncio.sleep(pause_s)
             try:
                 if self._file is not None:
-                    await asyncio.to_thread(self._file.reopen)
+                    await _to_its_end(self._file.reopen)
                 await self._drive()
-            except StoreError as second:
-                self._down = second
+            except Exception as second:
+                self._down = second if isinstance(second, StoreError) else StoreError(str(second))
                 _logger.error("The store still does not work: %s", second)
             else:
                 self._down = None
@@ -376,9 +390,19 @@ class Node:
         return self._store
 
 
+async def _to_its_end(work: Callable[..., None], *arguments: object) -> None:
+    """Do work on a thread, and do not leave before it is over."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait((working,))
+        raise
+
+
 def _become_driver(store: Store, address: str) -> None:
     store.fence(None)
-    transaction: Transaction = store.begin()
+    transaction: Transaction = begin_patiently(store)
     try:
         epoch = take_over(transaction, owner=f"{os.uname().nodename}:{os.getpid()}", address=address)
     except BaseException:

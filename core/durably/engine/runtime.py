@@ -41,7 +41,7 @@ from durably.engine.actions import (
 )
 from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.attempts import Attempt
-from durably.engine.batches import Batches, Upkeep
+from durably.engine.batches import Batches
 from durably.engine.clock import Clock
 from durably.engine.core import Randomness, apply, plan_attempt
 from durably.engine.crew import Crew
@@ -52,6 +52,7 @@ from durably.engine.replies import Replies
 from durably.engine.store.contract import Reader, Store, Transaction
 from durably.engine.timers import Timers
 from durably.engine.transport.contract import DiscoveryError, Transport
+from durably.engine.writer import Upkeep
 from durably.errors import DurablyError, EngineStoppedError, StoreError
 
 __all__ = ["Runtime"]
@@ -211,7 +212,7 @@ class Runtime:
                 registration, ulid=_ulid(self._clock.now_ms(), self._random), now_ms=self._clock.now_ms()
             )
         except DiscoveryError as error:
-            return Failed(500, error.message, source=FailureSource.ADMIN, doc_code=error.code)
+            return Failed(500, str(error), source=FailureSource.ADMIN, doc_code=error.code)
         outcome = await self.submit(event)
         if not isinstance(outcome, Registered):
             if isinstance(outcome, Failed):

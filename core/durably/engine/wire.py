@@ -10,7 +10,7 @@ A frame is its length, four bytes big-endian, then a JSON array `[number, kind, 
 | follower | name of an event's class, or `Registration` | it |
 | follower | `Cancel…` does not exist: a request that nobody waits for any more is `Forget` | null |
 | driver | name of an outcome's class, or `RegisteredDeployment` | it; `number` is that of the request |
-| driver | `StoreError`, `EngineStoppedError` | the text |
+| driver | `StoreError`, `EngineStoppedError`, `ClientError` | the text |
 | driver | `RegistryChanged`, number 0 | null |
 """
 

@@ -66,6 +66,7 @@ class AsgiChannel:
         "_is_inside",
         "_is_sending",
         "_machine",
+        "_path",
         "_reader",
         "_receive",
         "_send",
@@ -77,9 +78,10 @@ class AsgiChannel:
         "on_input",
     )
 
-    def __init__(self, machine: Machine, receive: Receive, send: Send) -> None:
-        """Connect `machine` with the ASGI callables; the response head was sent."""
+    def __init__(self, machine: Machine, receive: Receive, send: Send, path: str = "") -> None:
+        """Connect `machine` with the ASGI callables; the response head was sent. `path` is for the log."""
         self._machine = machine
+        self._path = path
         self._receive = receive
         self._send = send
         self._is_inside = False  # the handler's task waits for the connection itself
@@ -212,7 +214,9 @@ class AsgiChannel:
         except OSError as error:
             self._lose(error)
         except ProtocolError as error:
-            attempt_logger.error("The runtime broke the protocol: %s", error)
+            # Rate limited, escaped and cut: the text may be the peer's.
+            reason = f"the runtime broke the protocol: {error.message}"
+            request_log.refused(Refusal.MALFORMED_BODY, status=200, path=self._path, peer=None, reason=reason)
             self._notify()
 
     def _lose(self, error: OSError) -> None:
@@ -292,7 +296,7 @@ async def run_attempt(
             run_attempt(handler, endpoint, machine, attempt_headers, receive, send)
         )
         return
-    channel = AsgiChannel(machine, receive, send)
+    channel = AsgiChannel(machine, receive, send, _path(handler))
     try:
         try:
             while not machine.is_ready_to_execute and not channel.is_lost:
@@ -312,8 +316,11 @@ async def run_attempt(
 
 
 def _log_refused(handler: Handler, error: ProtocolError) -> None:
-    path = f"/invoke/{handler.service_name}/{handler.name}"
-    request_log.refused(Refusal.MALFORMED_BODY, status=200, path=path, peer=None, reason=error.message)
+    request_log.refused(Refusal.MALFORMED_BODY, status=200, path=_path(handler), peer=None, reason=error.message)
+
+
+def _path(handler: Handler) -> str:
+    return f"/invoke/{handler.service_name}/{handler.name}"
 
 
 async def _run_handler(

@@ -6,6 +6,7 @@ Owns the reading of the process's environment:
     E2E_REQUEST_SIGNING            the public key that requests must be signed for; unset accepts unsigned ones
     DURABLY_CONFORMANCE_MAX_PROTOCOL  the newest protocol version to offer; unset offers what the package can do
     SERVICES                       names of the services to bind, separated by commas; unset binds all
+    DURABLY_WITNESS_LOG            where the witness writes; see `witnessing`
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ from tests.conformance.services.peer import restate
 
 __all__ = ["asgi", "wsgi"]
 
-THEMES = ("keyed", "failing", "cancelling", "proxying", "workflows", "scoped", "crashing", "commands", "interpreting")
+THEMES = (
+    "keyed",
+    "failing",
+    "cancelling",
+    "proxying",
+    "workflows",
+    "scoped",
+    "crashing",
+    "commands",
+    "interpreting",
+    "witnessed",
+)
 
 
 def _bound() -> list[Any]:

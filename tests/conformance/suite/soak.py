@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,9 +47,15 @@ class Soak:
         programs: How many.
         keys: How many objects each layer has; fewer means more contention.
         submit_seconds: Submissions are spread over this time, so that kills fall into the work.
-        service_kill_seconds: The time between two kills of the service.
-        server_kill_seconds: The time between two kills of the server.
+        service_kill_seconds: The time between two kills of the service, on average.
+        server_kill_seconds: The time between two kills of the server, on average.
         patience_seconds: How long the difference to the prediction may stay the same before the run fails.
+        kill_spread: Least and most of such a time, as a share of it.
+        before_kill: Called before each kill of the server, while it runs.
+
+    Attributes:
+        acknowledged: The id that was answered for each submitted program, by its number.
+        deaths: When a process was dead for sure, by the monotonic clock.
     """
 
     def __init__(
@@ -63,9 +69,12 @@ class Soak:
         service_kill_seconds: float,
         server_kill_seconds: float,
         patience_seconds: float,
+        kill_spread: tuple[float, float] = (1.0, 1.0),
+        before_kill: Callable[[], None] = lambda: None,
     ) -> None:
         """Generate the programs; submits nothing."""
         rng = random.Random(seed)
+        self.seed = seed
         self.keys = [f"key-{number}" for number in range(keys)]
         self.programs: list[tuple[str, dict[str, Any]]] = [
             (rng.choice(self.keys), generate(rng, self.keys)) for _ in range(programs)
@@ -78,8 +87,12 @@ class Soak:
         self.service_kill_seconds = service_kill_seconds
         self.server_kill_seconds = server_kill_seconds
         self.patience_seconds = patience_seconds
+        self.kill_spread = kill_spread
         self.service_kills = 0
         self.server_kills = 0
+        self.acknowledged: dict[int, str] = {}
+        self.deaths: list[float] = []
+        self._before_kill = before_kill
         self._calm = threading.Event()
 
     def run(self, deadline: Deadline) -> SoakReport:
@@ -115,20 +128,33 @@ class Soak:
             time.sleep(max(0.0, begun + number * pace - time.monotonic()))
             while True:
                 try:
-                    ingress.send(layer_name(0), key, "interpret", argument=program, idempotency_key=f"program-{number}")
+                    told = ingress.send(
+                        layer_name(0),
+                        key,
+                        "interpret",
+                        argument=program,
+                        idempotency_key=f"program-{self.seed}-{number}",
+                    )
+                    self.acknowledged[number] = told.invocation_id
                     break
                 except _RETRYABLE:
                     deadline.remaining()
                     time.sleep(0.05)
 
     def _kill_services(self) -> None:
-        while not self._calm.wait(self.service_kill_seconds):
-            self.pair.crash_service()
+        rng = random.Random(len(self.programs))
+        while not self._calm.wait(self.service_kill_seconds * rng.uniform(*self.kill_spread)):
+            self.pair.service.kill()
+            self.deaths.append(time.monotonic())
+            self.pair.service.start()
             self.service_kills += 1
 
     def _kill_servers(self) -> None:
-        while not self._calm.wait(self.server_kill_seconds):
+        rng = random.Random(-len(self.programs))
+        while not self._calm.wait(self.server_kill_seconds * rng.uniform(*self.kill_spread)):
+            self._before_kill()
             self.pair.server.kill()
+            self.deaths.append(time.monotonic())
             self.pair.server.start()
             self.server_kills += 1
 
@@ -153,7 +179,10 @@ class Soak:
         assert not wrong, f"increments were lost or repeated: {wrong}"
 
     def _counters(self, admin: Admin) -> Increments:
-        rows = admin.query("select service_name, service_key, value_utf8 from state where key = 'counter'")
+        rows = admin.query(
+            "select service_name, service_key, value_utf8 from state"
+            " where key = 'counter' and service_name like 'ObjectInterpreter%'"
+        )
         return Counter({(row["service_name"], row["service_key"]): int(row["value_utf8"]) for row in rows})
 
     def _open(self, admin: Admin) -> int:

@@ -417,6 +417,17 @@ def test_server_name_is_kept_for_operators():
     assert box.get(invocation_id).attempt_server == "sdk/1.0"
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_is_awaited_is_kept_while_it_is(is_over: bool):
+    """What a handler waits for is noted for operators, unless its result came with the message that says so."""
+    box = Box()
+    invocation_id = box.started()
+    future = messages.Future(waiting_completions=[1], waiting_signals=[1], combinator_type=1)
+    sent = [run(1), proposal(1)] if is_over else [run(1)]
+    box.send(invocation_id, *sent, frame(T.AWAITING_ON, messages.AwaitingOn(awaiting_on=future)))
+    assert box.get(invocation_id).awaiting_on == (None if is_over else future.SerializeToString())
+
+
 def test_nothing_is_delivered_to_an_attempt_that_is_over():
     """What the last messages of an attempt bring goes with the next attempt's journal, or nowhere."""
     box = Box()

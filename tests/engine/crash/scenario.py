@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import durably
 from durably.engine.actions import Accepted, Outcome, Success
+from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.engine import Engine
 from durably.engine.events import Attach, InvocationSelector, Invoke, WorkflowSelector
 from durably.engine.records import EngineOptions, RetryPolicy, Target
@@ -34,7 +36,16 @@ SETTINGS = {
 }
 
 
-def services(effects: Path) -> list[Any]:
+def append(path: Path, line: str) -> None:
+    """Append a line in one write, so that a crash leaves whole lines."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, (line + "\n").encode())
+    finally:
+        os.close(descriptor)
+
+
+def services(effects: Path, append: Callable[[Path, str], None] = append) -> list[Any]:
     """Make the services; each execution of a step appends a line to `effects`."""
     ledger = durably.VirtualObject("Ledger")
     resolver = durably.Service("Resolver")
@@ -87,23 +98,27 @@ def services(effects: Path) -> list[Any]:
     return [ledger, resolver, gate, flow]
 
 
-async def play(directory: Path, options: EngineOptions) -> dict[str, Any]:
+async def play(directory: Path, options: EngineOptions, *, endpoint: str | None = None) -> dict[str, Any]:
     """Start an engine, ask for all there is to do, also for what an earlier process asked for, and wait for it.
 
     Args:
         directory: Has the file and the logs.
         options: Of the engine.
+        endpoint: Where the services are served; unless given they run in this process.
 
     Returns:
         What the client saw at last.
     """
     engine = Engine(
         f"sqlite:///{directory / 'engine.db'}",
-        services=services(directory / "effects"),
+        services=services(directory / "effects") if endpoint is None else (),
         options=options,
         stop_grace=timedelta(seconds=1),
     )
     async with engine:
+        if endpoint is not None:
+            registered = await engine.register(Registration(uri=endpoint, force=True))
+            assert isinstance(registered, RegisteredDeployment), registered
         flows = await asyncio.gather(*[_flow(engine, directory, key) for key in FLOWS])
         totals = {key: await _total(engine, key) for key in FLOWS}
         gates = {key: _value(await engine.submit(Attach(WorkflowSelector("Gate", key), reply=0))) for key in FLOWS}
@@ -154,12 +169,3 @@ async def _idle(engine: Engine) -> None:
     """Wait until nothing runs and no timer is left."""
     while await engine.read(lambda reader: bool(reader.running("", 1) or reader.next_timer())):  # noqa: ASYNC110  # the store tells nobody
         await asyncio.sleep(0.005)
-
-
-def append(path: Path, line: str) -> None:
-    """Append a line in one write, so that a crash leaves whole lines."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, (line + "\n").encode())
-    finally:
-        os.close(descriptor)

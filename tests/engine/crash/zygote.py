@@ -90,7 +90,7 @@ def judge(directory: Path, before: StoreImage | None, executed_before: int, cras
     for key in FLOWS:
         if seen["totals"][key] != 11 or seen["gates"][key] != "word resolved":  # 1 + 10
             findings.append(Finding("O2", key, f"the result is {seen}"))
-    effects = _lines(directory / "effects")
+    effects = lines(directory / "effects")
     findings += [
         Finding("O1", f"flow {key}", f"{seen['flows'][key]}")
         for key in FLOWS
@@ -125,13 +125,14 @@ def _recorded(image: StoreImage) -> set[str]:
 
 def _answers(directory: Path) -> list[KeyedAnswer]:
     answers: list[KeyedAnswer] = []
-    for line in _lines(directory / "answers"):
+    for line in lines(directory / "answers"):
         key, invocation_id, *body = line.split(" ", 2)
         answers.append(KeyedAnswer(key, invocation_id, body[0].encode() if body else None))
     return answers
 
 
-def _lines(path: Path) -> list[str]:
+def lines(path: Path) -> list[str]:
+    """Give the lines of a log that may not be there."""
     return path.read_text().splitlines() if path.exists() else []
 
 
@@ -140,16 +141,16 @@ def crash_at(directory: Path, setting: str, point: FaultPoint, number: int) -> d
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     first = run(directory, setting, _dying(directory, number, point))
-    died = _lines(directory / "died")
+    died = lines(directory / "died")
     file = directory / "engine.db"
-    before = StoreImage.read(file) if died and _has_schema(file) else None
-    executed = len(_lines(directory / "effects"))
+    before = StoreImage.read(file) if died and has_schema(file) else None
+    executed = len(lines(directory / "effects"))
     last = first
     if died and number % 2:
         last = run(directory, setting, _dying(directory, number % LATEST_SECOND_PASS + 1, None))
     if last != 0:
         last = run(directory, setting, None)
-    crashes = len(_lines(directory / "died"))
+    crashes = len(lines(directory / "died"))
     findings = (
         judge(directory, before, executed, crashes) if last == 0 else [Finding("O12", "the last run", "it failed")]
     )
@@ -157,7 +158,7 @@ def crash_at(directory: Path, setting: str, point: FaultPoint, number: int) -> d
         findings += check_image(before)
     verdict = {"point": point.value, "pass": number, "crashes": crashes, "findings": [*map(str, findings)]}
     if findings:
-        verdict["log"] = _lines(directory / "log")[-25:]
+        verdict["log"] = lines(directory / "log")[-25:]
     return verdict
 
 
@@ -182,10 +183,10 @@ def count_passes(directory: Path, setting: str) -> dict[FaultPoint, int]:
     code = run(directory, setting, lambda point: append(directory / "passed", point.value))
     if code != 0:
         raise RuntimeError(f"The undisturbed run failed: {(directory / 'log').read_text()}")
-    return Counter(FaultPoint(name) for name in _lines(directory / "passed"))
+    return Counter(FaultPoint(name) for name in lines(directory / "passed"))
 
 
-def _has_schema(file: Path) -> bool:
+def has_schema(file: Path) -> bool:
     """Whether the crash came after the file was made."""
     import sqlite3
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from durably.engine.engine import Engine
 from durably.engine.ingress.app import IngressApp
 from durably.engine.records import Limits
-from tests.engine.ingress.asgi import Exchange, Reply, request
+from tests.engine.ingress.asgi import JSON, Exchange, Reply, request
 from tests.engine.ingress.fake_api import FakeApi
+from tests.engine.ingress.probe import SERVICES
 
 AWAKEABLE = "sign_1STxC7Rw88bwBjlJXuZgAfbf08_R-gJWEAAAAEQ"
 
@@ -50,3 +54,24 @@ async def test_a_client_that_goes_amid_its_body_submits_nothing() -> None:
     exchange.disconnect()
     assert await exchange.run() is None
     assert api.events == []
+
+
+BOMBS = {
+    "deep lists": b"[" * 100_000 + b"]" * 100_000,
+    "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "unclosed": b"[" * 1_000_000,
+    "a million digits": b"1" * 1_000_000,
+    "no number": b"NaN",
+    "half a character": b'"\\ud800"',
+    "no UTF-8": b'"\xff\xfe"',
+    "wide": b"[" + b"0," * 500_000 + b"0]",
+}
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
+def test_json_that_is_made_to_break_readers_is_a_400(body: bytes):
+    """The invocation fails for good, and soon; the text is short and does not repeat the input."""
+    with Engine("memory://", SERVICES) as engine:
+        reply = asyncio.run(request(engine.ingress_app, "POST", "/Probe/greet", JSON, body))
+    assert reply.status == 400
+    assert len(reply.body) < 500

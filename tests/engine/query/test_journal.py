@@ -91,7 +91,15 @@ def test_every_kind_of_entry_can_be_shown(kind: MessageType) -> None:
 
 
 @pytest.mark.parametrize("kind", [MessageType.RUN, MessageType.SIGNAL, 0xFC00, 0x7FFF])
-def test_what_cannot_be_read_has_no_json(kind: int) -> None:
-    """Damaged bytes and unknown kinds do not end a query."""
-    assert entry_json(kind, b"\xff\xff\xff") is None
+def test_what_cannot_be_read_says_so(kind: int) -> None:
+    """Damaged bytes and unknown kinds do not end a query: they are told from what is readable."""
+    for written in (entry_json(kind, b"\xff\xff\xff"), entry_lite_json(kind, b"\xff\xff\xff")):
+        assert json.loads(written)["Unreadable"]["bytes"] == 3
     assert entry_type(kind)
+    assert not entry_name(kind, b"\xff\xff\xff")
+
+
+def test_a_large_payload_is_left_out_of_the_json() -> None:
+    """As numbers it would take many times its size, and the time of everybody else."""
+    output = messages.OutputCommand(value=Value(content=b"x" * 2_000_000))
+    assert len(entry_json(MessageType.OUTPUT, output.SerializeToString())) < 200

@@ -149,27 +149,6 @@ def test_a_query_ends_at_its_limits() -> None:
     assert rows.count(b"{") == 12
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT replace(hex(printf('%1000000d', 1)), '2', printf('%1000000d', 1))",
-        "WITH RECURSIVE r(n) AS (SELECT 'x' UNION ALL SELECT n || n FROM r) SELECT max(length(n)) FROM r",
-    ],
-)
-def test_a_query_cannot_make_values_of_any_size(sql: str) -> None:
-    """It fails at a limit, not when memory ends."""
-    store = MemoryStore()
-    with pytest.raises(QueryError):
-        store.read(lambda reader: run_query(reader, sql, now_ms=0, limits=QueryLimits(seconds=2)))
-
-
-def test_a_width_that_is_too_large_gives_nothing() -> None:
-    """SQLite answers NULL instead of a value beyond its limit."""
-    store = MemoryStore()
-    rows = store.read(lambda reader: run_query(reader, "SELECT printf('%1000000000d', 1) AS n", now_ms=0))
-    assert rows == b'{"rows":[{}]}'
-
-
 def test_a_query_leaves_the_file_as_it_is(tmp_path: Path) -> None:
     """Views are temporary: the schema has none, and readers stay read-only."""
     store = SqliteStore(str(tmp_path / "engine.db"))

@@ -3,192 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from durably import ManualClock
 from durably.engine.actions import Abort, Deliver, HalfClose, StartAttempt
-from durably.engine.attempts import Attempt
 from durably.engine.crew import Crew
-from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted, Event
-from durably.engine.records import AttemptPlan, Deployment, ProtocolMode, Target
-from durably.engine.transport.contract import (
-    DiscoveryResult,
-    FailureKind,
-    ResponseHead,
-    TransportError,
-)
-from durably.protocol.framing import FrameDecoder, encode_frame
-from durably.protocol.messages import MessageType
-from durably.protocol.versions import ProtocolVersion
+from durably.engine.events import AttemptEnded, AttemptFrames, AttemptStarted
+from durably.engine.records import ProtocolMode
+from durably.engine.transport.contract import FailureKind, TransportError
 from tests.engine.runtime.conftest import eventually
-
-START, INPUT, RUN, END = (
-    int(kind) for kind in (MessageType.START, MessageType.INPUT, MessageType.RUN, MessageType.END)
+from tests.engine.runtime.streams import (
+    END,
+    INPUT,
+    OUTPUT,
+    RUN,
+    SLEEP_DONE,
+    START,
+    Surroundings,
+    crew_of,
+    opened,
+    over,
+    plan,
 )
-OUTPUT, SLEEP_DONE = int(MessageType.OUTPUT), int(MessageType.SLEEP_COMPLETION)
-
-
-class Stream:
-    """A service's side of a stream, which the test plays."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[int, int, bytes]] = []
-        self.is_half_closed = False
-        self.is_aborted = False
-        self._decoder = FrameDecoder()
-        self._answers: asyncio.Queue[bytes | TransportError | None] = asyncio.Queue()
-
-    def answer(self, *kinds: int) -> None:
-        """Send messages without content."""
-        self._answers.put_nowait(b"".join(encode_frame(kind, b"") for kind in kinds))
-
-    def end(self, failure: TransportError | None = None) -> None:
-        """End the response."""
-        self._answers.put_nowait(failure)
-
-    def write(self, data: bytes) -> None:
-        """Take what the engine sends."""
-        self.sent += self._decoder.feed(data)
-
-    async def send(self, data: bytes) -> None:
-        """Take what the engine sends."""
-        self.write(data)
-
-    async def half_close(self) -> None:
-        """Note the end of the request."""
-        self.is_half_closed = True
-
-    async def receive(self) -> bytes | None:
-        """Give what the test answers."""
-        answer = await self._answers.get()
-        if isinstance(answer, TransportError):
-            raise answer
-        return answer
-
-    async def response(self) -> ResponseHead:
-        """Give a head."""
-        return ResponseHead(200, (("x-restate-server", "test/1"),))
-
-    async def abort(self) -> None:
-        """Note the cut."""
-        self.is_aborted = True
-        self._answers.put_nowait(TransportError("cut"))
-
-
-class Surroundings:
-    """An engine around a crew: plans, transports and reports are the test's."""
-
-    max_message_bytes = 1024
-
-    def __init__(self, clock: ManualClock, crew: Crew) -> None:
-        self._clock = clock
-        self._crew = crew
-        self.streams: list[Stream] = []
-        self.paths: list[str] = []
-        self.headers: list[dict[str, str]] = []
-        self.reported: list[Event] = []
-        self.planned = plan()
-        crew.attach(self)
-
-    @property
-    def kinds(self) -> list[int]:
-        """The types of all messages that were reported."""
-        return [frame[0] for event in self.reported if isinstance(event, AttemptFrames) for frame in event.frames]
-
-    def now_ms(self) -> int:
-        """Tell the time."""
-        return self._clock.now_ms()
-
-    def post(self, event: Event) -> None:
-        """Take a report."""
-        self.reported.append(event)
-
-    def room(self) -> asyncio.Future[None] | None:
-        """Have room."""
-        return None
-
-    def transport(self, deployment: Deployment) -> Surroundings:
-        """Be the transport too."""
-        return self
-
-    async def open(
-        self, path: str, headers: Sequence[tuple[str, str]], *, streaming: bool = True, method: str = "POST"
-    ) -> Stream:
-        """Give a stream that the test plays."""
-        self.paths.append(path)
-        self.headers.append(dict(headers))
-        self.streams.append(Stream())
-        return self.streams[-1]
-
-    async def discover(self, headers: Sequence[tuple[str, str]] = ()) -> DiscoveryResult:
-        """Discover nothing."""
-        raise AssertionError
-
-    async def close(self) -> None:
-        """Have nothing to close."""
-
-    async def plan(self, invocation_id: str, attempt: int) -> AttemptPlan | None:
-        """Give the plan anew."""
-        return self.planned
-
-    def hold(self, attempt: Attempt) -> None:
-        """Pass it on."""
-        self._crew.hold(attempt)
-
-    def watch(self, deadline_ms: int) -> None:
-        """Pass it on."""
-        self._crew.watch(deadline_ms)
-
-
-def plan(**changes: Any) -> AttemptPlan:
-    """Give what an attempt is opened with."""
-    deployment = Deployment(
-        "dp_1",
-        "http://test",
-        0,
-        changes.pop("mode", ProtocolMode.BIDI_STREAM),
-        "HTTP/2.0",
-        5,
-        7,
-        additional_headers=(("authorization", "secret"),),
-    )
-    fields: dict[str, Any] = {
-        "target": Target("S", "ä/1", "h"),
-        "is_keyed": True,
-        "frames": ((START, 0, b""), (INPUT, 0, b"")),
-        "known_entries": 1,
-        "inactivity_timeout_ms": 1000,
-        "abort_timeout_ms": 5000,
-        **changes,
-    }
-    return AttemptPlan("inv_1", 1, deployment, ProtocolVersion.V6, **fields)
 
 
 @pytest.fixture
 async def around(clock: ManualClock) -> Surroundings:
     """Give a crew of at most two, and its surroundings."""
     return Surroundings(clock, Crew(clock, 2))
-
-
-def crew_of(around: Surroundings) -> Crew:
-    """Give the crew."""
-    return around._crew
-
-
-async def opened(around: Surroundings, **changes: Any) -> Stream:
-    """Start an attempt and give its stream."""
-    count = len(around.streams)
-    crew_of(around).start(StartAttempt("inv_1", 1, plan(**changes)))
-    await eventually(lambda: len(around.streams) > count and around.streams[-1].sent)
-    return around.streams[-1]
-
-
-async def over(around: Surroundings) -> None:
-    """Wait until nothing is open."""
-    await eventually(lambda: crew_of(around).open_count == 0)
 
 
 async def test_an_attempt_sends_its_journal_and_reports_the_answer(around: Surroundings):
@@ -305,17 +149,18 @@ async def test_a_response_that_just_ends_is_reported(around: Surroundings):
 
 
 async def test_a_lost_stream_is_a_failure(around: Surroundings):
-    """The transport's reason, code and `retry-after` are in the report, and what was held goes before it."""
+    """Reason with hint, code and `retry-after` are in the report, and what was held goes before it."""
     stream = await opened(around)
     stream.answer(RUN)
     await asyncio.sleep(0.001)
-    stream.end(TransportError("busy", kind=FailureKind.BUSY, code=503, retry_after_ms=7000))
+    stream.end(TransportError("busy", kind=FailureKind.BUSY, code=503, retry_after_ms=7000, hint="Add workers."))
     await over(around)
     assert around.kinds == [RUN]
     ended = around.reported[-1]
     assert isinstance(ended, AttemptEnded)
     assert ended.failure is not None
     assert (ended.failure.code, ended.failure.doc_code, ended.failure.retry_after_ms) == (503, "RT0023", 7000)
+    assert ended.failure.message == "busy Add workers."
 
 
 async def test_an_oversized_message_is_a_failure(around: Surroundings):
@@ -359,31 +204,6 @@ async def test_an_attempt_is_half_closed_when_asked(around: Surroundings):
     await eventually(lambda: stream.is_half_closed)
     crew_of(around).abort(Abort("inv_1", 1))
     await over(around)
-
-
-async def test_a_refused_stream_is_opened_again(around: Surroundings):
-    """A service that took nothing gets the attempt once more, with the journal as it is then, and nobody notices."""
-    stream = await opened(around)
-    around.planned = plan(frames=((START, 0, b"again"), (INPUT, 0, b"")))
-    stream.end(TransportError("going away", is_refused=True))
-    await eventually(lambda: len(around.streams) == 2 and around.streams[1].sent)
-    assert around.streams[1].sent[0] == (START, 0, b"again")
-    around.streams[1].answer(END)
-    around.streams[1].end()
-    await over(around)
-    assert around.kinds == [END]
-    assert not any(isinstance(event, AttemptEnded) for event in around.reported)
-
-
-async def test_a_service_that_always_refuses_fails_the_attempt(around: Surroundings):
-    """After a few streams the attempt fails, once, and the retry policy decides."""
-    await opened(around)
-    for number in range(4):
-        await eventually(lambda number=number: len(around.streams) == number + 1 and around.streams[number].sent)
-        around.streams[number].end(TransportError("going away", is_refused=True))
-    await over(around)
-    assert len(around.streams) == 4
-    assert [type(event) for event in around.reported] == [AttemptEnded]
 
 
 async def test_the_next_attempt_waits_for_the_last(around: Surroundings):

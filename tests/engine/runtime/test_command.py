@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from durably.engine.cli import main
+from tests.protocol.signing import Signer
 
 READY = re.compile(r"durably engine ready: ingress (http://\S+) admin (http://\S+)")
 
@@ -80,6 +82,25 @@ def test_a_file_that_cannot_be_used_is_an_error(capsys: pytest.CaptureFixture[st
     (tmp_path / "x.db").write_text("this is no database, but long enough to look like one" * 20)
     assert main(["--db", str(tmp_path / "x.db"), "--ingress-port", "0", "--admin-port", "0"]) == 1
     assert "x.db" in capsys.readouterr().err
+
+
+def test_an_identity_is_read_before_anything_is_opened(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """A key file that is not there ends it with 1, and no file is made."""
+    arguments = ["--db", str(tmp_path / "x.db"), "--request-identity-private-key-pem-file", str(tmp_path / "no.pem")]
+    assert main(arguments) == 1
+    assert "no.pem" in capsys.readouterr().err
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_the_public_key_of_the_identity_is_told(tmp_path: Path):
+    """With a key requests are signed, and the log has what deployments are to be given."""
+    signer, file = Signer("engine"), tmp_path / "identity.pem"
+    file.write_bytes(signer.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.chmod(0o600)
+    with running("--db", ":memory:", "--request-identity-private-key-pem-file", str(file)) as (process, _, _):
+        process.terminate()
+        _, log = process.communicate(timeout=10)
+        assert signer.key in log
 
 
 @pytest.mark.parametrize("arguments", [["--inactivity-timeout", "10"], ["--allow-network", "10.0.0.1/8"], ["--what"]])

@@ -1,9 +1,8 @@
-"""The parts of the running engine one by one: clock, timers, replies, batches, messages between engines."""
+"""The parts of the running engine one by one: clock, timers, replies, messages between engines."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +10,11 @@ import pytest
 
 from durably import ManualClock
 from durably.engine import actions, events, wire
-from durably.engine.batches import Batches
 from durably.engine.clock import RealClock
 from durably.engine.records import Failure, StateEdit, Target
 from durably.engine.replies import Replies
-from durably.engine.store.contract import Store, Transaction
-from durably.engine.store.memory import MemoryStore
 from durably.engine.timers import Timers
-from durably.errors import ClientError, EngineStoppedError, StoreError, StoreFailedError, StoreFullError
+from durably.errors import ClientError, EngineStoppedError
 from tests.engine.runtime.conftest import eventually
 
 MESSAGES = [
@@ -106,17 +102,17 @@ async def test_timers_report_the_earliest(clock: ManualClock):
 
 
 async def test_sweeps_keep_their_distance(clock: ManualClock):
-    """However often a sweep is asked for, the next comes seconds after the last."""
+    """However often a sweep is asked for, the next comes a moment after the last: work goes on in between."""
     reported: list[events.Event] = []
     timers = Timers(clock, reported.append)
     now = clock.now_ms()
     timers.arm_sweep(now)
     await asyncio.sleep(0)
     timers.arm_sweep(now + 1)
-    clock.move_to(now + 4999)
+    clock.move_to(now + 49)
     await asyncio.sleep(0)
     assert reported == [events.Sweep()]
-    clock.move_to(now + 5000)
+    clock.move_to(now + 50)
     await asyncio.sleep(0)
     assert reported == [events.Sweep(), events.Sweep()]
 
@@ -138,111 +134,3 @@ async def test_replies_answer_who_still_waits():
     replies.hold(tokens[3], "inv")
     replies.forget(tokens[3])
     assert len(replies) == 0
-
-
-class Disk(MemoryStore):
-    """A store in memory whose commits fail when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failure: StoreError | None = None
-        self.commits = 0
-
-    def commit(self) -> None:
-        """Fail, or commit."""
-        if self.failure is not None:
-            raise self.failure
-        self.commits += 1
-        super().commit()
-
-
-class Writing:
-    """Batches on a disk, and what came of their events."""
-
-    def __init__(self) -> None:
-        self.disk = Disk()
-        self.done: list[Any] = []
-        self.refused: list[tuple[events.Event, Exception]] = []
-        self.failures: list[StoreError] = []
-        store: Store = self.disk
-        self.batches = Batches(
-            store,
-            _echo,
-            perform=self.done.extend,
-            refuse=lambda event, error: self.refused.append((event, error)),
-            fail=self.failures.append,
-            waits_for_disk=False,
-        )
-        self.batches.start()
-
-
-def _echo(transaction: Transaction, event: events.Event) -> Sequence[actions.Action]:
-    if isinstance(event, events.Kill):
-        raise ZeroDivisionError
-    return [actions.ArmTimer(getattr(event, "now_ms", 0))]
-
-
-async def test_what_arrives_together_is_stored_together():
-    """Events of one turn of the loop are one commit, and their actions come after it, in order."""
-    writing = Writing()
-    for number in range(5):
-        writing.batches.post(events.TimerDue(number))
-    assert writing.done == []
-    await eventually(lambda: writing.done)
-    assert writing.done == [actions.ArmTimer(number) for number in range(5)]
-    assert writing.disk.commits == 1
-
-
-async def test_a_defect_is_taken_out_of_its_batch():
-    """The event that cannot be applied is refused, the others are stored."""
-    writing = Writing()
-    for event in (events.TimerDue(1), events.Kill("x", 1), events.TimerDue(2)):
-        writing.batches.post(event)
-    await eventually(lambda: len(writing.done) == 2 and writing.refused)
-    [(event, error)] = writing.refused
-    assert isinstance(event, events.Kill)
-    assert isinstance(error, ZeroDivisionError)
-
-
-async def test_a_full_disk_refuses_requests_and_keeps_the_rest():
-    """Requests get the error at once; what nobody may lose is stored as soon as there is room."""
-    writing = Writing()
-    writing.disk.failure = StoreFullError("full")
-    writing.batches.post(events.Cancel("x", 1))
-    writing.batches.post(events.TimerDue(1))
-    await eventually(lambda: writing.refused)
-    assert isinstance(writing.batches.blocked_by, StoreFullError)
-    writing.batches.post(events.Cancel("y", 2))
-    assert [error for _, error in writing.refused] == [writing.disk.failure] * 2
-    assert writing.done == []
-    writing.disk.failure = None
-    await eventually(lambda: writing.done)
-    assert writing.done == [actions.ArmTimer(1)]
-    assert writing.batches.blocked_by is None
-    await writing.batches.close()
-
-
-async def test_a_failed_disk_stops_everything():
-    """After an unknown outcome nothing is acknowledged any more, and everybody is told why."""
-    writing = Writing()
-    writing.disk.failure = StoreFailedError("on fire")
-    writing.batches.post(events.TimerDue(1))
-    await eventually(lambda: writing.failures)
-    writing.batches.post(events.Cancel("x", 1))
-    assert writing.failures == [writing.disk.failure]
-    assert [error for _, error in writing.refused] == [writing.disk.failure] * 2
-    assert writing.done == []
-    await writing.batches.close()
-
-
-async def test_a_long_backlog_makes_producers_wait():
-    """There is room again when most of it is stored."""
-    writing = Writing()
-    for number in range(300):
-        writing.batches.post(events.TimerDue(number))
-    room = writing.batches.room()
-    assert room is not None
-    await asyncio.wait_for(room, 5)
-    assert writing.batches.room() is None
-    await writing.batches.close()
-    assert len(writing.done) == 300

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
+import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from durably import Engine, HttpError
+from durably.engine import faults, wire
+from durably.engine.faults import FaultPoint
 from durably.engine.lease import DriverLock
-from durably.errors import EngineStoppedError, StoreForkedError, StoreLocationError
+from durably.errors import ClientError, EngineStoppedError
 from tests.engine.runtime.conftest import eventually
 from tests.engine.runtime.services import Shop
 
@@ -143,42 +149,132 @@ async def test_a_fenced_engine_steps_down(file_url: str, tmp_path: Path):
             assert not first.world.log
 
 
-def test_a_lock_has_one_holder(tmp_path: Path):
-    """A second lock on the same store waits until the first is given back."""
-    path = str(tmp_path / "x.db")
-    first, second = DriverLock(path), DriverLock(path)
-    assert first.try_acquire()
-    assert first.try_acquire()
-    assert not second.try_acquire()
-    first.close()
-    assert second.try_acquire()
-    second.close()
-    second.close()
+async def test_a_follower_that_stops_while_it_takes_over_leaves_nothing(
+    file_url: str, caplog: pytest.LogCaptureFixture
+):
+    """Stopped in the middle of becoming the driver, it ends what it began, and the next process drives."""
+    asked = asyncio.Event()
+
+    async def never_ready(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    driver, follower = Engine(file_url, Shop().services), Engine(file_url, application=never_ready)
+    await driver.__aenter__()
+    await follower.__aenter__()
+    await driver.__aexit__(None, None, None)
+    await asyncio.wait_for(asked.wait(), 5)
+    await follower.__aexit__(None, None, None)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "durably-writer"]
+    shop = Shop()
+    async with Engine(file_url, shop.services) as engine:
+        assert engine.is_driving
+        assert await engine.client().call(shop.add, 1, key="k") == 1
 
 
-def test_a_forked_process_neither_holds_nor_frees_the_lock(tmp_path: Path):
-    """The child of a fork cannot use its parent's lock, and its end leaves it with the parent."""
-    path = str(tmp_path / "x.db")
-    first, second = DriverLock(path), DriverLock(path)
-    assert first.try_acquire()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            first.try_acquire()
-        except StoreForkedError:
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert not second.try_acquire()
-    first.close()
-    second.close()
+async def test_a_follower_that_cannot_drive_leaves_it_to_others(file_url: str):
+    """A process whose services cannot be registered gives the lock back, and goes on through the one that drives."""
+    asked = asyncio.Event()
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    shop = Shop()
+    driver = Engine(file_url, Shop().services)
+    await driver.__aenter__()
+    async with Engine(file_url, application=broken) as unable:
+        await driver.__aexit__(None, None, None)
+        await asyncio.wait_for(asked.wait(), 5)
+        await eventually(lambda: not lock_is_held(file_url))
+        async with Engine(file_url, shop.services) as able:
+            await eventually(lambda: able.is_driving)
+            assert not unable.is_driving
+            assert await unable.client().call(shop.add, 1, key="k") == 1
 
 
-def test_a_lock_file_of_others_is_refused(tmp_path: Path):
-    """A symbolic link in the place of the lock file is not followed."""
-    (tmp_path / "target").write_text("")
-    (tmp_path / "x.db-lock").symlink_to(tmp_path / "target")
-    with pytest.raises(StoreLocationError):
-        DriverLock(str(tmp_path / "x.db"))
+async def test_a_takeover_that_fails_is_repaired_once(file_url: str):
+    """A disk that fails while a follower becomes the driver is tried again, by one task, with one writer in the end."""
+    armed: list[bool] = []
+
+    def at_point(point: FaultPoint) -> None:
+        if point is FaultPoint.LOCK_HANDOVER:
+            armed.append(not armed)
+        elif point is FaultPoint.COMMIT and armed[-1:] == [True]:
+            armed.append(False)
+            raise OSError("the disk is on fire")
+
+    shop = Shop()
+    driver = Engine(file_url, Shop().services)
+    await driver.__aenter__()
+    async with Engine(file_url, shop.services) as follower:
+        with faults.installed(at_point):
+            await driver.__aexit__(None, None, None)
+            await eventually(lambda: follower.blocked_by is not None)
+            await eventually(lambda: follower.is_driving, 10)
+        await asyncio.sleep(0.05)
+        assert await follower.client().call(shop.add, 1, key="k") == 1
+        assert await follower.read(lambda reader: reader.lease().epoch) == 3
+        assert len([thread for thread in threading.enumerate() if thread.name == "durably-writer"]) == 1
+
+
+async def test_what_no_driver_can_answer_is_told(file_url: str, monkeypatch: pytest.MonkeyPatch):
+    """An answer that is too long for the link fails the request, though it could be repeated: it would never end."""
+    shop = Shop()
+    async with Engine(file_url, shop.services) as driver, Engine(file_url, Shop().services) as follower:
+        sent = await driver.client().send(shop.hello, "x" * 2000)
+        await driver.client().attach(sent.invocation_id)
+        monkeypatch.setattr(wire, "MAX_FRAME_BYTES", 1000)
+        with pytest.raises(ClientError, match="too long"):
+            await asyncio.wait_for(follower.client().attach(sent.invocation_id), 5)
+
+
+FORKED = textwrap.dedent(
+    """
+    import os, sys
+    from durably import Engine
+    from durably.errors import StoreForkedError
+    from tests.engine.runtime.services import Shop
+
+    shop = Shop()
+    with Engine(sys.argv[1], shop.services) as engine:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                engine.sync_client().call(shop.add, 1, key="k")
+            except StoreForkedError as error:
+                code = 0 if "post_fork" in str(error) and not engine.is_driving else 2
+                engine.__exit__(None, None, None)
+            finally:
+                os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(engine.sync_client().call(shop.add, 1, key="k"))
+    """
+)
+
+
+def test_an_engine_does_not_follow_a_fork(file_url: str):
+    """In the child of a fork its parent's engine says what to do, instead of waiting for ever; the parent's goes on."""
+    forked = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, file_url],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert forked.stdout.split() == ["0", "1"], forked.stderr
+
+
+def lock_is_held(url: str) -> bool:
+    """Whether some engine has the lock of a file."""
+    lock = DriverLock(url.removeprefix("sqlite:///"))
+    try:
+        return not lock.try_acquire()
+    finally:
+        lock.close()

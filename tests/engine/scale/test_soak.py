@@ -11,6 +11,8 @@ import pytest
 from tests.conformance.suite.soak import SoakReport
 from tools import soak
 
+ROUNDS = len(soak.ROUNDS)
+
 
 def test_rounds_depend_on_the_seed_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """The same seed plays the same programs; the figures are printed, and no folder is left."""
@@ -23,12 +25,19 @@ def test_rounds_depend_on_the_seed_only(monkeypatch: pytest.MonkeyPatch, capsys:
         played.append((str(column), seed, programs))
         return SoakReport(programs, 10, 1, 2, 0.0)
 
+    def play_calm(directory: Path, *, seed: int, programs: int) -> SoakReport:
+        return play("calm", directory, seed=seed, programs=programs, kill_seconds=None)
+
     monkeypatch.setattr(soak, "play_round", play)
+    monkeypatch.setattr(soak, "play_calm_round", play_calm)
     assert soak.main(["--minutes", "0.01", "--seed", "7"]) == 0
     assert soak.main(["--minutes", "0.01", "--seed", "7"]) == 0
     assert soak.main(["--minutes", "0.01", "--seed", "8"]) == 0
-    assert played[0] == played[1] != played[2]
-    assert "seed 7: difference 0 in 1 rounds: 280 programs, 10 increments, 1 + 2 kills" in capsys.readouterr().out
+    assert played[:ROUNDS] == played[ROUNDS : 2 * ROUNDS] != played[2 * ROUNDS :]
+    assert len({kind for kind, _, _ in played}) == ROUNDS
+    told = capsys.readouterr().out
+    assert f"seed 7: difference 0 in {ROUNDS} rounds: {280 * ROUNDS} programs, {10 * ROUNDS} increments, " in told
+    assert f"{ROUNDS} + {2 * ROUNDS} kills of service + engine" in told
     assert not any(folder.parent.exists() for folder in folders)
 
 

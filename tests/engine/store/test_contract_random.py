@@ -1,10 +1,18 @@
-"""Random sequences of writes give the same reads on every store, whatever is rolled back in between."""
+"""Random sequences of everything a store can do give the same reads on every store.
+
+The store in memory is the model: a few dictionaries and an undo log. The file is driven through rollbacks to a mark and
+to the beginning, crashes, starts, checkpoints, forgotten caches and take-overs; after every step both are asked all
+that a reader can be asked, and while a transaction is open another thread still sees what was committed last.
+"""
 
 from __future__ import annotations
 
+import inspect
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,13 +23,15 @@ from durably.engine.records import (
     Promise,
     PromiseWaiter,
     StateEdit,
+    Status,
     Timer,
     TimerKind,
     Waiter,
 )
-from durably.engine.store.contract import Store, Transaction
+from durably.engine.store.contract import Reader, Store, Transaction
 from durably.engine.store.memory import MemoryStore
 from durably.engine.store.sqlite import SqliteStore
+from durably.errors import StoreFencedError
 from tests.engine.store.samples import (
     DEPLOYMENTS,
     HANDLES,
@@ -43,6 +53,7 @@ names = st.sampled_from(NAMES)
 promises = st.sampled_from(PROMISES)
 small = st.integers(0, 12)
 results = st.sampled_from([b"", b"value", Failure(409, "cancelled"), Failure(500, "no ✓", (("a", "1"), ("a", "2")))])
+values = st.binary(max_size=3) | st.sampled_from([5_000, 70_000]).map(bytes)  # in a row, in pages of its own, uncopied
 edits = st.sampled_from([None, StateEdit({}), StateEdit({b"\xff": b"", b"": b"1"}, "v")])
 
 
@@ -56,18 +67,34 @@ class Stores(RuleBasedStateMachine):
         self.stores: list[Store] = [MemoryStore(), self.file]
         self.transactions: list[Transaction] = []
         self.is_marked = False
-        self.was_committed = True
+        self.epoch: int | None = None
+        self.elsewhere = ThreadPoolExecutor(1)
+        self.committed = [self.read_elsewhere(store) for store in self.stores]
 
     def teardown(self) -> None:
         """Remove the file."""
         for store in self.stores:
             store.close()
+        self.elsewhere.shutdown()
         self.folder.cleanup()
+
+    def read_elsewhere(self, store: Store) -> dict[str, object]:
+        """Ask a store on another thread."""
+        return self.elsewhere.submit(store.read, everything).result()
+
+    def begin(self) -> None:
+        """Have a transaction open on both."""
+        if not self.transactions:
+            self.transactions = [store.begin() for store in self.stores]
+
+    def ended(self) -> None:
+        """Note that no transaction is open; what is seen now is what others see until the next commit."""
+        self.transactions, self.is_marked = [], False
+        self.committed = [self.read_elsewhere(store) for store in self.stores]
 
     def write(self, operation: str, *arguments: object) -> None:
         """Do the same on both, in an open transaction."""
-        if not self.transactions:
-            self.transactions = [store.begin() for store in self.stores]
+        self.begin()
         first, second = (getattr(transaction, operation)(*arguments) for transaction in self.transactions)
         assert first == second
 
@@ -94,7 +121,8 @@ class Stores(RuleBasedStateMachine):
         """End the transaction."""
         for store in self.stores:
             store.commit()
-        self.transactions, self.is_marked = [], False
+        self.ended()
+        self.take_the_lead(None)
 
     @precondition(lambda self: self.transactions)
     @rule()
@@ -102,7 +130,9 @@ class Stores(RuleBasedStateMachine):
         """Undo the transaction."""
         for store in self.stores:
             store.rollback()
-        self.transactions, self.is_marked = [], False
+        before = self.committed
+        self.ended()
+        assert self.committed == before
 
     @precondition(lambda self: self.transactions)
     @rule()
@@ -119,13 +149,58 @@ class Stores(RuleBasedStateMachine):
         for store in self.stores:
             store.rollback_to_mark()
 
+    @precondition(lambda self: self.transactions)
+    @rule()
+    def others_see_what_was_committed(self) -> None:
+        """A reader of the file sees nothing of an open transaction; one in memory waits for its end."""
+        assert self.read_elsewhere(self.file) == self.committed[1]
+
     @precondition(lambda self: not self.transactions)
     @rule()
     def reopen(self) -> None:
         """Close and open the file; the store in memory stays."""
         self.file.close()
+        self.replace_file()
+
+    @rule()
+    def crash(self) -> None:
+        """Lose the file's process, in the middle of a transaction if there is one."""
+        if self.transactions:
+            self.stores[0].rollback()
+        lost = self.file
+        lost._connection.close()  # as a kill does it: no commit, no checkpoint
+        self.replace_file()
+        lost.close()
+        before = self.committed
+        self.ended()
+        assert self.committed == before
+
+    def replace_file(self) -> None:
+        """Open the file again."""
         self.file = SqliteStore(self.file.path)
+        self.file.fence(self.epoch)
         self.stores[1] = self.file
+
+    @precondition(lambda self: not self.transactions)
+    @rule()
+    def forget(self) -> None:
+        """What the writer remembers is only what it need not read."""
+        self.file._transaction.forget()
+
+    @precondition(lambda self: not self.transactions)
+    @rule(epoch=st.none() | st.integers(0, 2))
+    def take_the_lead(self, epoch: int | None) -> None:
+        """Only who knows the epoch of the file may begin."""
+        current = self.stores[0].read(lambda reader: reader.lease()).epoch
+        self.epoch = current if epoch is None else epoch
+        for store in self.stores:
+            store.fence(self.epoch)
+            if self.epoch != current:
+                with pytest.raises(StoreFencedError):
+                    store.begin()
+                store.rollback()
+                store.fence(current)
+        self.epoch = current
 
     @precondition(lambda self: not self.transactions)
     @rule(truncate=st.booleans())
@@ -147,12 +222,25 @@ class Stores(RuleBasedStateMachine):
         if not self.exists(name):
             self.write("insert_invocation", invocation(name, parent, seed))
 
+    @rule(name=ids, number=st.integers(1, 9), status=st.sampled_from(Status))
+    def take_step(self, name: str, number: int, status: Status) -> None:
+        """What changes with a step, and now and then the status with it."""
+        if not self.exists(name):
+            return
+        self.begin()
+        for transaction in self.transactions:
+            row = transaction.invocation(name)
+            assert row is not None
+            row.journal_length, row.command_count, row.last_entry_at = number, number + 1, number + 2
+            row.status = status if number > 5 else row.status
+            transaction.put_invocation(row)
+
     @rule(name=ids, number=st.integers(0, 400))
     def change(self, name: str, number: int) -> None:
         """Every field that may change, on the object that the store gives out."""
         if not self.exists(name):
             return
-        self.transactions = self.transactions or [store.begin() for store in self.stores]
+        self.begin()
         for transaction in self.transactions:
             row = transaction.invocation(name)
             assert row is not None
@@ -184,9 +272,17 @@ class Stores(RuleBasedStateMachine):
     def append(self, name: str, handles: list[int | str | None]) -> None:
         """Entries at the end of a journal."""
         if self.exists(name):
-            self.transactions = self.transactions or [store.begin() for store in self.stores]
+            self.begin()
             first = len(self.transactions[0].entries(name))
             self.write("append_entries", name, entries(first, *handles))
+
+    @rule(name=ids, length=st.integers(1, 40), first=st.sampled_from([1, 5, 60, 2**31]))
+    def append_many(self, name: str, length: int, first: int) -> None:
+        """The results of many steps."""
+        if self.exists(name):
+            self.begin()
+            at = len(self.transactions[0].entries(name))
+            self.write("append_entries", name, entries(at, *range(first, first + length)))
 
     @rule(name=ids)
     def delete_journal(self, name: str) -> None:
@@ -227,7 +323,7 @@ class Stores(RuleBasedStateMachine):
         """One item, from anywhere."""
         self.write("delete_inbox_item", sequence)
 
-    @rule(where=objects, name=names, value=st.binary(max_size=3))
+    @rule(where=objects, name=names, value=values)
     def put_state(self, where: tuple[str, str], name: bytes, value: bytes) -> None:
         """One value."""
         self.write("put_state", *where, name, value)
@@ -237,7 +333,7 @@ class Stores(RuleBasedStateMachine):
         """One value."""
         self.write("delete_state", *where, name)
 
-    @rule(where=objects, state=st.none() | st.dictionaries(names, st.binary(max_size=3)))
+    @rule(where=objects, state=st.none() | st.dictionaries(names, values))
     def replace_state(self, where: tuple[str, str], state: dict[bytes, bytes] | None) -> None:
         """All values."""
         if state is None:
@@ -302,6 +398,13 @@ class Stores(RuleBasedStateMachine):
     def put_lease(self, epoch: int) -> None:
         """Somebody else drives."""
         self.write("put_lease", Lease(epoch, "me", "", epoch))
+
+
+def test_every_operation_is_among_them():
+    """A write that is added to the contract is added here."""
+    own = {name for name in vars(Transaction) if not name.startswith("_")} - set(vars(Reader))
+    text = inspect.getsource(Stores)
+    assert {name for name in own if f'"{name}"' not in text and f".{name}(" not in text} == set()
 
 
 TestStores = Stores.TestCase

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from random import Random
 
@@ -13,6 +16,7 @@ import pytest
 
 from durably.engine.store.sqlite import SqliteStore
 from durably.errors import StoreError, StoreFailedError, StoreFullError
+from durably.protocol.ids import InvocationId, awakeable_id
 from tests.engine.store.recorded_disk import Disk, Image, recorded
 from tests.engine.store.workload import check, run
 
@@ -141,3 +145,32 @@ def test_a_file_that_may_not_grow_loses_nothing(limit_kib: int, tmp_path: Path):
     assert int(found[0]) > 0
     assert check(path, int(found[0]), SEED) == int(found[0])
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_process_whose_disk_failed_says_so_and_ends(tmp_path: Path):
+    """After a failed sync nothing is acknowledged; a disk that stays broken ends the stand-alone engine with 75."""
+    command = [sys.executable, "-m", "tests.engine.store.failing", "--db", str(tmp_path / "x.db")]
+    process = subprocess.Popen(
+        [*command, "--ingress-port", "0", "--admin-port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        ready = re.search(r"ingress (http://\S+)", process.stdout.readline())
+        assert ready is not None
+        (tmp_path / "FAIL").touch()
+        awakeable = awakeable_id(InvocationId(1, 2).raw, 17)
+        request = urllib.request.Request(f"{ready[1]}/restate/awakeables/{awakeable}/resolve", b"1", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 503
+        assert refused.value.headers["retry-after"] == "1"
+        refused.value.close()
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 75
+    assert "the disk is on fire" in log

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, PingAckReceived, RequestReceived, StreamEnded, StreamReset
+from h2.events import DataReceived, PingAckReceived, PingReceived, RequestReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
 from durably.engine.transport.contract import HIGH_WATER_BYTES, AttemptStream, FailureKind, TransportError
@@ -174,6 +174,40 @@ async def test_a_peer_without_streams_is_refused():
     async with h2_peer(max_concurrent_streams=0) as peer, http_transport(peer.uri) as transport:
         with pytest.raises(TransportError, match="no streams"):
             await transport.open("/invoke/S/h", HEADERS)
+
+
+async def test_a_connection_lost_after_it_served_can_be_tried_again():
+    """What a peer had not begun to answer when it closed an old connection, it did not take."""
+    async with h2_peer() as peer, http_transport(peer.uri) as transport:
+        unproven, connection, _ = await opened(transport, peer)
+        connection.writer.close()
+        assert not (await failure_of(unproven)).is_refused
+        served, connection, number = await opened(transport, peer)
+        connection.head(number)
+        connection.data(number, b"done", end_stream=True)
+        assert await served.receive() == b"done"
+        begun = await transport.open("/invoke/S/h", HEADERS)
+        number = await connection.request()
+        connection.head(number)
+        await begun.response()
+        unseen = await transport.open("/invoke/S/h", HEADERS)
+        await connection.request()
+        assert peer.accepted == 2
+        connection.writer.close()
+        assert not (await failure_of(begun)).is_refused
+        assert (await failure_of(unseen)).is_refused
+
+
+async def test_a_stream_that_is_left_with_its_head_can_be_tried_again():
+    """After GOAWAY the peer is asked for a sign; when it closes then, a head without a body is no answer."""
+    async with h2_peer() as peer, http_transport(peer.uri) as transport:
+        stream, connection, number = await opened(transport, peer)
+        connection.head(number)
+        await stream.response()
+        connection.raw(b"\x00\x00\x08\x07\x00\x00\x00\x00\x00" + number.to_bytes(4, "big") + bytes(4))
+        await connection.event(PingReceived)
+        connection.writer.close()
+        assert (await failure_of(stream)).is_refused
 
 
 async def test_goaway_lets_accepted_streams_finish():

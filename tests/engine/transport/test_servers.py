@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ async def test_tls_negotiates_the_version(server: str, tmp_path: Path):
         serving = hypercorn_server(endpoint_app, certificate=(certificate, key))
     else:
         serving = uvicorn_server(endpoint_app, ssl_certfile=str(certificate), ssl_keyfile=str(key))
-    async with serving as uri, http_transport(uri, tls=trusting(certificate)) as transport:
+    async with serving as uri, http_transport(uri, tls=partial(trusting, certificate)) as transport:
         result = await transport.discover()
         assert result.http_version is (HttpVersion.HTTP_2 if server == "hypercorn" else HttpVersion.HTTP_1_1)
         assert await (await start(transport, "Probe/steps", b"4")).drive() == b"6"

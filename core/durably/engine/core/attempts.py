@@ -74,7 +74,7 @@ def frames(turn: Turn, event: AttemptFrames) -> None:
             elif type == MessageType.PROPOSE_RUN_COMPLETION:
                 _propose(turn, invocation, flags, payload)
             elif type == MessageType.AWAITING_ON:
-                _awaiting_on(invocation, payload)
+                _awaiting_on(turn, invocation, payload)
             elif _end(turn, invocation, type, payload):
                 break
     except Violation as violation:
@@ -120,10 +120,15 @@ def _propose(turn: Turn, invocation: Invocation, flags: int, payload: bytes) -> 
         turn.deliver(invocation, (MessageType.PROPOSE_RUN_COMPLETION_ACK, 0, ack), index)
 
 
-def _awaiting_on(invocation: Invocation, payload: bytes) -> None:
+def _awaiting_on(turn: Turn, invocation: Invocation, payload: bytes) -> None:
     if invocation.attempt_version is None or invocation.attempt_version < ProtocolVersion.V7:
         raise Violation("AwaitingOn needs service protocol V7.")
-    invocation.awaiting_on = parse(messages.AwaitingOn, payload).awaiting_on.SerializeToString()
+    future = parse(messages.AwaitingOn, payload).awaiting_on
+    completions = future.waiting_completions
+    if len(completions) == 1 and not future.nested_futures and turn.brought(invocation, completions[0]):
+        invocation.awaiting_on = None  # a step's result comes with the news that it is awaited
+    else:
+        invocation.awaiting_on = future.SerializeToString()
 
 
 def _end(turn: Turn, invocation: Invocation, type: int, payload: bytes) -> bool:

@@ -157,6 +157,11 @@ class Turn:
                 outcomes.setdefault(entry.handle, entry.failed)
         return outcomes
 
+    def brought(self, invocation: Invocation, handle: Handle) -> bool:
+        """Tell whether the entry that this turn appended last to a journal is a notification of `handle`."""
+        entries = self._entries.get(invocation.id)
+        return entries is not None and entries[-1].handle == handle
+
     def deliver(self, invocation: Invocation, frame: tuple[int, int, bytes], index: int) -> None:
         """Send a message to the attempt of a running invocation; `index` is that of the entry it is about."""
         delivery = (frame, index)

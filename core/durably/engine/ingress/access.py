@@ -8,7 +8,7 @@ browser sent it for another site.
 | with the token | passes |
 | no token or a wrong one, and one is configured | 401 |
 | none is configured, from this machine, `Host` names this machine or a listed host | passes |
-| none is configured, other `Host` | 403: a name of an attacker may point to 127.0.0.1 (DNS rebinding) |
+| none is configured, other `Host`, or two | 403: a name of an attacker may point to 127.0.0.1 (DNS rebinding) |
 | none is configured, from elsewhere or through a proxy | 401 |
 | of a browser for another site (`Origin`, `Sec-Fetch-Site`), without the token | 403 |
 
@@ -95,11 +95,12 @@ def check_access(scope: Mapping[str, Any], options: AccessOptions) -> Refused | 
         return None
     headers: RawHeaders = scope["headers"]
     authorization = host = origin = fetch_site = b""
-    forwarded = False
+    forwarded = has_two_hosts = False
     for name, value in headers:
         if name == b"authorization":
             authorization = value
         elif name == b"host":
+            has_two_hosts = bool(host)
             host = value
         elif name == b"origin":
             origin = value
@@ -111,7 +112,7 @@ def check_access(scope: Mapping[str, Any], options: AccessOptions) -> Refused | 
         return None if _has_token(authorization, options.token) else _NO_TOKEN
     if forwarded or not _is_local(scope):
         return _NO_TOKEN
-    if host and not _is_allowed_host(host, options):
+    if has_two_hosts or (host and not _is_allowed_host(host, options)):
         return _WRONG_HOST
     if origin:
         return None if _is_allowed_origin(origin, host, options) else _CROSS_SITE

@@ -1,7 +1,8 @@
 """Functions of queries: those that the views need, and those that operators may use.
 
-Owns the list of what is allowed: nothing that touches files, loads code, or makes values of a size that an argument
-chooses.
+Owns the list of what is allowed: nothing that touches files, loads code, makes values of a size that an argument
+chooses, or takes more time than its arguments have characters. And one damaged value spoils its own column of its own
+row, never the query: what cannot be read is NULL, or says so where there is a place for text.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from durably.engine.ingress.durations import MAX_TIME_MS, format_iso_duration, rfc_3339_millis
 from durably.engine.query.journal import entry_json, entry_lite_json, entry_name, entry_type, type_name
+from durably.engine.query.texts import TEXTS
 from durably.errors import RemoteProtocolError
 from durably.protocol import messages
 from durably.protocol.messages import Future
 
 SqlValue = str | bytes | int | float | None
 
-__all__ = ["ALLOWED", "INTERNAL", "add_functions"]
+__all__ = ["ALLOWED", "INTERNAL", "INTERNAL_NAMES", "add_functions"]
 
 _COMBINATORS: Final = MappingProxyType(
     {
@@ -33,21 +35,41 @@ _COMBINATORS: Final = MappingProxyType(
     }
 )
 
+_DAMAGED: Final = "(cannot be read: what is stored is damaged)"
+_MOST_ARRAY: Final = 1024 * 1024
+
 _BUILT_IN: Final = """
-    abs avg ceil ceiling changes char coalesce count cume_dist date datetime dense_rank first_value floor format glob
-    group_concat hex ifnull iif instr json json_array json_array_length json_each json_extract json_group_array
-    json_group_object json_object json_quote json_tree json_type json_valid julianday lag last_value lead length like
-    lower ltrim max min mod nth_value ntile nullif percent_rank pow power printf quote rank replace round row_number
-    rtrim sign sqrt strftime string_agg substr substring sum time total trim trunc typeof unicode unixepoch upper -> ->>
+    -> ->> abs avg ceil ceiling changes char coalesce count cume_dist date datetime dense_rank first_value
+    floor group_concat hex ifnull iif instr json json_array json_array_length json_each json_extract json_object
+    json_quote json_tree json_type json_valid julianday lag last_value lead length like lower ltrim max min mod
+    nth_value ntile nullif percent_rank pow power quote rank replace round row_number rtrim sign sqrt strftime
+    string_agg substr substring sum time total trim trunc typeof unicode unixepoch upper
 """
 
 
-def _iso_time(value: int | None) -> str | None:
-    return None if value is None or not 0 <= value <= MAX_TIME_MS else rfc_3339_millis(value)
+def _iso_time(value: object) -> str | None:
+    return rfc_3339_millis(value) if isinstance(value, int) and 0 <= value <= MAX_TIME_MS else None
 
 
-def _iso_duration(value: int | None) -> str | None:
-    return None if value is None else format_iso_duration(value)
+def _iso_duration(value: object) -> str | None:
+    return format_iso_duration(value) if isinstance(value, int) else None
+
+
+def _endpoint_of(uri: str | None) -> str | None:
+    if uri is None or not uri.startswith("http") or "/" in uri.partition("://")[2]:
+        return uri
+    return uri + "/"
+
+
+def _json_field(record: bytes | None, path: str) -> SqlValue:
+    """Give a field of a stored record, `a.b` being one of one; lists and objects have none."""
+    try:
+        found: Any = _details(record)
+        for name in path.split("."):
+            found = found.get(name)
+    except (ValueError, AttributeError):
+        return None
+    return found if isinstance(found, (str, int, float)) else None
 
 
 def _utf8(value: bytes | None) -> str | None:
@@ -63,17 +85,42 @@ def _service_of_target(target: str | None) -> str | None:
     return None if not target else target.partition("/")[0]
 
 
-def _failure_text(failure: str | None) -> str | None:
+def _failure_text(failure: bytes | None) -> str | None:
     if failure is None:
         return None
-    code, message, _ = json.loads(failure)
+    try:
+        code, message, _ = json.loads(failure)
+    except (ValueError, TypeError, RecursionError):
+        return _DAMAGED
     return f"[{code}] {message}"
 
 
-def _failure_field(details: str, name: str) -> SqlValue:
-    failure = json.loads(details).get("failure") if details else None
-    if failure is None:
-        return None
+def _details(encoded: bytes | None) -> dict[str, Any]:
+    """Read the details of an invocation.
+
+    Raises:
+        ValueError: They are damaged.
+    """
+    if not encoded:
+        return {}
+    try:
+        details: object = json.loads(encoded)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if not isinstance(details, dict):
+        raise ValueError("no object")
+    return cast("dict[str, Any]", details)
+
+
+def _failure_field(details: bytes | None, name: str) -> SqlValue:
+    try:
+        failure = _details(details).get("failure")
+        return None if failure is None else _field(failure, name)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return _DAMAGED if name == "text" else None
+
+
+def _field(failure: dict[str, Any], name: str) -> SqlValue:
     if name == "text":
         return f"[{failure['code']}] {failure['message']}"
     value: SqlValue = failure.get(name)
@@ -82,21 +129,19 @@ def _failure_field(details: str, name: str) -> SqlValue:
     return None if value == "" else value
 
 
-def _future(details: str, name: str) -> Future | None:
-    encoded = json.loads(details).get(name) if details else None
-    if encoded is None:
-        return None
+def _future(details: bytes | None, name: str) -> Future | None:
     try:
-        return messages.parse(Future, bytes.fromhex(encoded))
-    except (ValueError, RemoteProtocolError):
+        encoded = _details(details).get(name)
+        return None if encoded is None else messages.parse(Future, bytes.fromhex(encoded))
+    except (ValueError, TypeError, RemoteProtocolError):
         return None
 
 
-def _awaited_completions(details: str) -> str | None:
+def _awaited_completions(details: bytes | None) -> str | None:
     return _leaves(_future(details, "suspended_on"), "waiting_completions")
 
 
-def _awaited_signals(details: str) -> str | None:
+def _awaited_signals(details: bytes | None) -> str | None:
     return _leaves(_future(details, "suspended_on"), "waiting_signals")
 
 
@@ -112,7 +157,7 @@ def _leaves(future: Future | None, name: str) -> str | None:
     return json.dumps(sorted(found))
 
 
-def _future_json(details: str, name: str) -> str | None:
+def _future_json(details: bytes | None, name: str) -> str | None:
     future = _future(details, name)
     return None if future is None else json.dumps(_tree(future), separators=(",", ":"))
 
@@ -126,7 +171,11 @@ def _tree(future: Future) -> dict[str, Any]:
 
 
 def _array_contains(array: str | None, value: object) -> int | None:
-    return None if array is None else int(value in json.loads(array))
+    if array is None:
+        return None
+    if len(array) > _MOST_ARRAY:
+        raise ValueError("an array is too long")
+    return int(value in json.loads(array))
 
 
 def _starts_with(text: str | None, prefix: str | None) -> int | None:
@@ -149,6 +198,7 @@ INTERNAL: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProx
     {
         "awaited_completions": (1, _awaited_completions),
         "awaited_signals": (1, _awaited_signals),
+        "endpoint_of": (1, _endpoint_of),
         "entry_json": (2, entry_json),
         "entry_lite_json": (2, entry_lite_json),
         "entry_name": (2, entry_name),
@@ -158,11 +208,15 @@ INTERNAL: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProx
         "future_json": (2, _future_json),
         "iso_duration": (1, _iso_duration),
         "iso_time": (1, _iso_time),
+        "json_field": (2, _json_field),
         "service_of_target": (1, _service_of_target),
         "utf8": (1, _utf8),
     }
 )
 """What only the views may call: name → number of arguments, function."""
+
+INTERNAL_NAMES: Final = frozenset(INTERNAL) | {"json_group_array"}
+"""The same with what SQLite brings."""
 
 _OFFERED: Final[Mapping[str, tuple[int, Callable[..., SqlValue]]]] = MappingProxyType(
     {
@@ -183,6 +237,8 @@ ALLOWED: Final = frozenset(_BUILT_IN.split()) | frozenset(_OFFERED) | {"now"}
 def add_functions(connection: sqlite3.Connection, now_ms: int) -> None:
     """Add ours to a connection; `now()` stands still at `now_ms` during a query."""
     for name, (arguments, function) in chain(INTERNAL.items(), _OFFERED.items()):
+        connection.create_function(name, arguments, function, deterministic=True)
+    for (name, arguments), function in TEXTS.items():
         connection.create_function(name, arguments, function, deterministic=True)
     now = rfc_3339_millis(now_ms)
     connection.create_function("now", 0, lambda: now, deterministic=True)

@@ -18,6 +18,7 @@ from durably.protocol.messages import CLASS_OF, CallCommand, InputCommand, Messa
 __all__ = ["entry_json", "entry_lite_json", "entry_name", "entry_type", "type_name"]
 
 _COMPLETION: Final = "Completion"
+_MOST_BYTES: Final = 1024 * 1024
 _RESULTS: Final = ("void", "value", "failure", "invocation_id", "state_keys")
 
 
@@ -40,25 +41,29 @@ def entry_name(message_type: int, payload: bytes) -> str | None:
     """Give the name of a command; None for notifications."""
     if not is_command(message_type):
         return None
-    message = _parsed(message_type, payload)
-    return getattr(message, "name", "")
+    return getattr(_parsed(message_type, payload), "name", "")
 
 
-def entry_json(message_type: int, payload: bytes) -> str | None:
-    """Write an entry as JSON; None when its bytes cannot be read."""
-    return _written(message_type, payload, lite=False)
+def entry_json(message_type: int, payload: bytes) -> str:
+    """Write an entry as JSON.
+
+    What has more than a mebibyte is written without its payload: as a list of numbers it would take a multiple of
+    that, and it is in the column of raw bytes anyway. What is damaged says so.
+    """
+    return _written(message_type, payload, lite=len(payload) > _MOST_BYTES)
 
 
-def entry_lite_json(message_type: int, payload: bytes) -> str | None:
+def entry_lite_json(message_type: int, payload: bytes) -> str:
     """Write an entry as JSON without payloads and headers."""
     return _written(message_type, payload, lite=True)
 
 
-def _written(message_type: int, payload: bytes, *, lite: bool) -> str | None:
+def _written(message_type: int, payload: bytes, *, lite: bool) -> str:
     message = _parsed(message_type, payload)
-    if message is None:
-        return None
     name = type_name(message_type)
+    if message is None:
+        unreadable = {"type": name, "reason": "its bytes are no message of this type", "bytes": len(payload)}
+        return json.dumps({"Unreadable": unreadable}, separators=(",", ":"))
     if is_command(message_type):
         value: Any = {"Command": {name: _fields(message, lite=lite)}}
     else:

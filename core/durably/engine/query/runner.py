@@ -6,7 +6,7 @@ Owns the connection of a query: made for it, read-only, closed after it. Rules
    ATTACH, no PRAGMA, no functions but those of a list.
 2. The views stand on views with a random name. What is read from a table is read by one of those, or refused: a query
    cannot name them, so no common table expression can pass for one.
-3. A query ends at a time limit, at a number of rows, and at a number of bytes.
+3. A query ends at a time limit, at a number of rows, and at a number of bytes. No function takes long by itself.
 4. For a store in memory, its rows are copied into a database of the same schema first.
 """
 
@@ -16,24 +16,25 @@ import json
 import re
 import secrets
 import sqlite3
-import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 from durably.engine.ingress.bodies import json_bytes
-from durably.engine.query.functions import ALLOWED, INTERNAL, add_functions
+from durably.engine.query.functions import ALLOWED, INTERNAL_NAMES, add_functions
+from durably.engine.query.guard import Guard
 from durably.engine.query.memory import copy_of
+from durably.engine.query.texts import MOST_RESULT_BYTES
 from durably.engine.query.views import BOOLEANS, LISTS, VIEWS
 from durably.engine.store.connections import open_reader
 from durably.engine.store.contract import Reader
 from durably.engine.store.memory_rows import MemoryReader
 from durably.engine.store.sqlite_reads import SqliteReader
 
-__all__ = ["DEFAULT_QUERY_LIMITS", "QueryError", "QueryLimits", "run_query"]
+__all__ = ["DEFAULT_QUERY_LIMITS", "PreparedQuery", "QueryError", "QueryLimits", "run_query"]
 
 _MAX_SQL_BYTES: Final = 100_000
-_MAX_VALUE_BYTES: Final = 64 * 1024 * 1024
-_STEPS_BETWEEN_CHECKS: Final = 10_000  # about 0.2 ms
+_MOST_COLUMNS: Final = 200
+_MOST_ARGUMENTS: Final = 16
 _WORDS: Final = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/|\bindex\b""", re.IGNORECASE | re.DOTALL
 )
@@ -56,11 +57,13 @@ class QueryLimits:
         seconds: How long it may run.
         rows: Most rows of its result.
         result_bytes: Most bytes of its result, as JSON.
+        space_bytes: Most bytes of memory, and of disk for what it sorts.
     """
 
     seconds: float = 10.0
     rows: int = 100_000
     result_bytes: int = 64 * 1024 * 1024
+    space_bytes: int = 512 * 1024 * 1024
 
 
 DEFAULT_QUERY_LIMITS: Final = QueryLimits()
@@ -81,33 +84,56 @@ class QueryError(Exception):
         self.status = status
 
 
-def run_query(reader: Reader, sql: str, *, now_ms: int, limits: QueryLimits = DEFAULT_QUERY_LIMITS) -> bytes:
-    """Run a query on one state of the store.
+class PreparedQuery:
+    """A query with a connection of its own; `run` it once, on any thread, or `close` it.
 
     Args:
-        reader: Of the store; a query on a file uses a connection of its own.
+        reader: Of the store. It is needed for the time of this call only: a long query holds nobody up.
         sql: One SELECT.
-        now_ms: For `now()`.
-        limits: How much it may take.
-
-    Returns:
-        `{"rows": […]}`.
 
     Raises:
-        QueryError: It is refused, or fails.
+        QueryError: It is refused.
         StoreError: The file cannot be read.
     """
-    _check_text(sql)
-    connection = _connect(reader)
-    try:
-        _prepare(connection, now_ms)
-        deadline = time.monotonic() + limits.seconds
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_CHECKS)
-        return _rows(connection, _quoted(sql), limits)
-    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-        raise _refused(error, limits) from error
-    finally:
-        connection.close()
+
+    def __init__(self, reader: Reader, sql: str) -> None:
+        """Connect."""
+        _check_text(sql)
+        self._sql = sql
+        self._connection = _connect(reader)
+
+    def run(self, *, now_ms: int, limits: QueryLimits = DEFAULT_QUERY_LIMITS) -> bytes:
+        """Run it, and close the connection.
+
+        Args:
+            now_ms: For `now()`.
+            limits: How much it may take.
+
+        Returns:
+            `{"rows": […]}`.
+
+        Raises:
+            QueryError: It is refused, or fails.
+        """
+        connection = self._connection
+        guard = Guard(connection, seconds=limits.seconds, space_bytes=limits.space_bytes)
+        try:
+            _prepare(connection, now_ms)
+            with guard:
+                return _rows(connection, _quoted(self._sql), limits)
+        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
+            raise _refused(error, guard.reason) from error
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connection of a query that was not run."""
+        self._connection.close()
+
+
+def run_query(reader: Reader, sql: str, *, now_ms: int, limits: QueryLimits = DEFAULT_QUERY_LIMITS) -> bytes:
+    """Prepare a query and run it at once, on one state of the store."""
+    return PreparedQuery(reader, sql).run(now_ms=now_ms, limits=limits)
 
 
 def _check_text(sql: str) -> None:
@@ -132,6 +158,7 @@ def _connect(reader: Reader) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, now_ms: int) -> None:
+    connection.text_factory = _text
     add_functions(connection, now_ms)
     prefix = f"v_{secrets.token_hex(8)}_"
     connection.execute("PRAGMA query_only = 0")  # which would refuse temporary views as well
@@ -141,8 +168,10 @@ def _prepare(connection: sqlite3.Connection, now_ms: int) -> None:
     connection.execute("SELECT value FROM json_each('[]')").close()  # first use writes to SQLite's own schema
     connection.execute("SELECT value FROM json_tree('[]')").close()
     connection.execute("PRAGMA query_only = 1")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_RESULT_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _MOST_COLUMNS)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_FUNCTION_ARG, _MOST_ARGUMENTS)
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, source: str | None) -> int:
         by_view = source is not None and source.startswith(prefix)
@@ -151,7 +180,7 @@ def _prepare(connection: sqlite3.Connection, now_ms: int) -> None:
                 allowed = True
             case sqlite3.SQLITE_FUNCTION:
                 name = (second or "").lower()
-                allowed = name in ALLOWED or (by_view and name in INTERNAL)
+                allowed = name in ALLOWED or (by_view and name in INTERNAL_NAMES)
             case sqlite3.SQLITE_READ:
                 table = first or ""
                 allowed = (
@@ -165,6 +194,10 @@ def _prepare(connection: sqlite3.Connection, now_ms: int) -> None:
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
     connection.set_authorizer(authorize)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")  # a damaged text spoils itself only
 
 
 def _quoted(sql: str) -> str:
@@ -212,12 +245,14 @@ def _list(text: str) -> object:
         return text
 
 
-def _refused(error: BaseException, limits: QueryLimits) -> QueryError:
+def _refused(error: BaseException, reason: str | None) -> QueryError:
+    if reason is not None:
+        return QueryError(reason, 503)
     code: int | None = getattr(error, "sqlite_errorcode", None)
     match code:
-        case sqlite3.SQLITE_INTERRUPT:
-            return QueryError(f"The query took longer than {limits.seconds:g} seconds.", 503)
         case sqlite3.SQLITE_AUTH | sqlite3.SQLITE_READONLY:
             return QueryError(f"The query is not allowed. {_READ_ONLY}")
+        case sqlite3.SQLITE_TOOBIG:
+            return QueryError("The query makes a value that is too large.")
         case _:
-            return QueryError(f"The query failed: {error}")
+            return QueryError(f"The query failed: {str(error) or type(error).__name__}")

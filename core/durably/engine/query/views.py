@@ -62,9 +62,12 @@ _STATUS: Final = """
     iso_time(i.completed_at) AS completed_at,
     iso_duration(i.completion_retention_ms) AS completion_retention,
     iso_duration(i.journal_retention_ms) AS journal_retention,
-    CASE i.status WHEN 'suspended' THEN awaited_completions(i.details) END AS suspended_waiting_for_completions,
-    CASE i.status WHEN 'suspended' THEN awaited_signals(i.details) END AS suspended_waiting_for_signals,
-    CASE i.status WHEN 'suspended' THEN future_json(i.details, 'suspended_on') END AS suspended_waiting_future_json"""
+    CASE i.status WHEN 'suspended' THEN awaited_completions(CAST(i.details AS BLOB)) END
+        AS suspended_waiting_for_completions,
+    CASE i.status WHEN 'suspended' THEN awaited_signals(CAST(i.details AS BLOB)) END
+        AS suspended_waiting_for_signals,
+    CASE i.status WHEN 'suspended' THEN future_json(CAST(i.details AS BLOB), 'suspended_on') END
+        AS suspended_waiting_future_json"""
 
 _ATTEMPTS: Final = """
     CASE WHEN i.attempt > 0 THEN i.retry_count + (i.status = 'running') END AS retry_count,
@@ -72,21 +75,21 @@ _ATTEMPTS: Final = """
     iso_time(i.next_retry_at) AS next_retry_at,
     NULLIF(i.attempt_deployment_id, '') AS last_attempt_deployment_id,
     NULLIF(i.attempt_server, '') AS last_attempt_server,
-    failure_field(i.details, 'text') AS last_failure,
-    failure_field(i.details, 'doc_code') AS last_failure_error_code,
+    failure_field(CAST(i.details AS BLOB), 'text') AS last_failure,
+    failure_field(CAST(i.details AS BLOB), 'doc_code') AS last_failure_error_code,
     CAST(NULL AS INTEGER) AS last_failure_related_entry_index,
     CAST(NULL AS TEXT) AS last_failure_related_entry_name,
     CAST(NULL AS TEXT) AS last_failure_related_entry_type,
-    failure_field(i.details, 'command_index') AS last_failure_related_command_index,
-    failure_field(i.details, 'command_name') AS last_failure_related_command_name,
-    failure_field(i.details, 'command_type') AS last_failure_related_command_type,
-    future_json(i.details, 'awaiting_on') AS last_awaiting_on_future_json"""
+    failure_field(CAST(i.details AS BLOB), 'command_index') AS last_failure_related_command_index,
+    failure_field(CAST(i.details AS BLOB), 'command_name') AS last_failure_related_command_name,
+    failure_field(CAST(i.details AS BLOB), 'command_type') AS last_failure_related_command_type,
+    future_json(CAST(i.details AS BLOB), 'awaiting_on') AS last_awaiting_on_future_json"""
 
 _COMPLETION: Final = """
     i.status AS status,
     CASE i.status WHEN 'completed' THEN CASE WHEN r.failure IS NULL THEN 'success' ELSE 'failure' END END
         AS completion_result,
-    failure_text(r.failure) AS completion_failure"""
+    failure_text(CAST(r.failure AS BLOB)) AS completion_failure"""
 
 _RUNNING: Final = "i.id AS id, i.status = 'running' AS in_flight"
 _HAS_ATTEMPTS: Final = "i.attempt > 0 AND i.status <> 'completed'"
@@ -102,7 +105,7 @@ VIEWS: Final[Mapping[str, str]] = MappingProxyType(
             i.id AS id,
             e.position - i.number * 1048576 AS "index",
             entry_type(e.type) AS entry_type,
-            entry_name(e.type, e.payload) AS name,
+            entry_name(e.type, CAST(e.payload AS BLOB)) AS name,
             CAST(NULL AS INTEGER) AS completed,
             CAST(NULL AS TEXT) AS invoked_id,
             CAST(NULL AS TEXT) AS invoked_target,
@@ -111,8 +114,8 @@ VIEWS: Final[Mapping[str, str]] = MappingProxyType(
             e.payload AS raw,
             length(e.payload) AS raw_length,
             2 AS version,
-            entry_json(e.type, e.payload) AS entry_json,
-            entry_lite_json(e.type, e.payload) AS entry_lite_json,
+            entry_json(e.type, CAST(e.payload AS BLOB)) AS entry_json,
+            entry_lite_json(e.type, CAST(e.payload AS BLOB)) AS entry_lite_json,
             iso_time(e.appended_at) AS appended_at
             FROM main.invocations i
             JOIN main.entries e ON e.position >= i.number * 1048576 AND e.position < (i.number + 1) * 1048576""",
@@ -124,23 +127,22 @@ VIEWS: Final[Mapping[str, str]] = MappingProxyType(
         "sys_promise": """SELECT
             CAST(NULL AS TEXT) AS scope, service AS service_name, key AS service_key, name AS key, 1 AS completed,
             value AS completion_success_value, utf8(value) AS completion_success_value_utf8,
-            failure_text(failure) AS completion_failure
+            failure_text(CAST(failure AS BLOB)) AS completion_failure
             FROM main.promises
             UNION ALL SELECT DISTINCT NULL, service, key, name, 0, NULL, NULL, NULL FROM main.promise_waiters""",
         "sys_service": """SELECT
             s.name AS name, s.revision AS revision,
-            COALESCE(json_extract(s.record, '$.options.public'), 1) AS public,
-            lower(json_extract(s.record, '$.type')) AS ty,
+            COALESCE(json_field(CAST(s.record AS BLOB), 'options.public'), 1) AS public,
+            lower(json_field(CAST(s.record AS BLOB), 'type')) AS ty,
             s.deployment_id AS deployment_id
             FROM main.services s
             WHERE s.revision = (SELECT max(o.revision) FROM main.services o WHERE o.name = s.name)""",
         "sys_deployment": """SELECT
             d.id AS id, 'http' AS ty,
-            json_extract(d.record, '$.uri') || CASE WHEN json_extract(d.record, '$.uri') LIKE 'http%//%/%' THEN ''
-                WHEN json_extract(d.record, '$.uri') LIKE 'http%' THEN '/' ELSE '' END AS endpoint,
-            iso_time(json_extract(d.record, '$.created_at')) AS created_at,
-            json_extract(d.record, '$.min_protocol_version') AS min_service_protocol_version,
-            json_extract(d.record, '$.max_protocol_version') AS max_service_protocol_version,
+            endpoint_of(json_field(CAST(d.record AS BLOB), 'uri')) AS endpoint,
+            iso_time(json_field(CAST(d.record AS BLOB), 'created_at')) AS created_at,
+            json_field(CAST(d.record AS BLOB), 'min_protocol_version') AS min_service_protocol_version,
+            json_field(CAST(d.record AS BLOB), 'max_protocol_version') AS max_service_protocol_version,
             (SELECT json_group_array(DISTINCT s.name) FROM main.services s WHERE s.deployment_id = d.id) AS services
             FROM main.deployments d""",
         "state": """SELECT

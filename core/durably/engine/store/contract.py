@@ -18,7 +18,7 @@ Indexes wanted, besides the keys named with each record:
 
     invocations   (parent_id), (expires_at), (journal_expires_at), (id where status is RUNNING or
                   BACKING_OFF)
-    entries       (invocation_id, index), (invocation_id, handle where it is not null)
+    entries       (invocation_id, index)
     timers        (due_at, kind, invocation_id, completion_id), (invocation_id)
     inbox         (service, key, sequence), (invocation_id)
     waiters       (waiter_id, completion_id), (invocation_id)

@@ -7,7 +7,7 @@ value, and what a newer release added is ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from durably.engine.records import (
     ServiceType,
     TargetKind,
 )
+from durably.errors import StoreCorruptError
 
 __all__ = ["deployment_of", "service_of", "text_of"]
 
@@ -37,16 +38,39 @@ def text_of(record: Deployment | ServiceRecord) -> str:
 
 
 def deployment_of(text: str) -> Deployment:
-    """Read a deployment."""
-    data = json.loads(text)
+    """Read a deployment.
+
+    Raises:
+        StoreCorruptError: The text is damaged.
+    """
+    return _read("deployment", text, _deployment)
+
+
+def service_of(text: str) -> ServiceRecord:
+    """Read a revision of a service.
+
+    Raises:
+        StoreCorruptError: The text is damaged.
+    """
+    return _read("service", text, _service)
+
+
+def _read(kind: str, text: str, build: Callable[[dict[str, Any]], RecordT]) -> RecordT:
+    try:
+        return build(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreCorruptError(
+            f"A {kind} that is stored cannot be read: the file is damaged.", hint="Restore a copy of the file."
+        ) from error
+
+
+def _deployment(data: dict[str, Any]) -> Deployment:
     data["protocol_mode"] = ProtocolMode(data["protocol_mode"])
     data["additional_headers"] = tuple((name, value) for name, value in data.get("additional_headers", ()))
     return _built(Deployment, data)
 
 
-def service_of(text: str) -> ServiceRecord:
-    """Read a revision of a service."""
-    data = json.loads(text)
+def _service(data: dict[str, Any]) -> ServiceRecord:
     data["type"] = ServiceType(data["type"])
     data["options"] = _options(data["options"])
     data["handlers"] = {name: _handler(handler) for name, handler in data["handlers"].items()}

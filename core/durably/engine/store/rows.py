@@ -27,6 +27,8 @@ from durably.engine.records import (
 )
 
 __all__ = [
+    "FIRST_PROGRESS_COLUMN",
+    "INDEXED_COLUMNS",
     "INDEX_BITS",
     "MAX_INDEX",
     "Row",
@@ -48,6 +50,12 @@ INDEX_BITS: Final = 20
 """Bits of an entry's position that are its index; the others are the invocation's number."""
 
 MAX_INDEX: Final = (1 << INDEX_BITS) - 1
+
+FIRST_PROGRESS_COLUMN: Final = 17
+"""Where, in a row of the statement `invocation`, that begins which `progress_columns` gives."""
+
+INDEXED_COLUMNS: Final = 3
+"""How many of `progress_columns` stand in indexes: the first ones."""
 
 _SIGNED: Final = 1 << 63
 _UNSIGNED: Final = 1 << 64
@@ -86,6 +94,8 @@ def progress_columns(invocation: Invocation) -> Row:
     """Give what changes of an invocation, in the order of `update_invocation`."""
     return (
         invocation.status._value_,  # `value` is a Python property, and this runs for every event
+        -1 if invocation.expires_at is None else invocation.expires_at,
+        -1 if invocation.journal_expires_at is None else invocation.journal_expires_at,
         invocation.modified_at,
         -1 if invocation.inboxed_at is None else invocation.inboxed_at,
         -1 if invocation.running_at is None else invocation.running_at,
@@ -97,8 +107,6 @@ def progress_columns(invocation: Invocation) -> Row:
         _WAITS * invocation.waits
         + _HAS_CHILDREN * invocation.has_children
         + _PAUSE_REQUESTED * invocation.pause_requested,
-        -1 if invocation.expires_at is None else invocation.expires_at,
-        -1 if invocation.journal_expires_at is None else invocation.journal_expires_at,
         invocation.attempt,
         invocation.attempt_deployment_id or "",
         -1 if invocation.attempt_version is None else int(invocation.attempt_version),
@@ -115,8 +123,8 @@ def progress_columns(invocation: Invocation) -> Row:
 
 def invocation_of(row: Row) -> Invocation:
     """Build an invocation from a row of the statement `invocation`, its number left out."""
-    progress = row[16:]
-    flags: int = progress[9]
+    progress = row[FIRST_PROGRESS_COLUMN - 1 :]
+    flags: int = progress[11]
     suspended_on, awaiting_on, failure = _details_of(progress[21])
     return Invocation(
         row[0],
@@ -136,21 +144,21 @@ def invocation_of(row: Row) -> Invocation:
         row[14],
         row[15],
         _STATUS[progress[0]],
-        progress[1],
-        _time(progress[2]),
-        _time(progress[3]),
+        progress[3],
         _time(progress[4]),
-        progress[5],
-        progress[6],
-        progress[7] or None,
-        _time(progress[8]),
+        _time(progress[5]),
+        _time(progress[6]),
+        progress[7],
+        progress[8],
+        progress[9] or None,
+        _time(progress[10]),
         flags & _WAITS != 0,
         flags & _HAS_CHILDREN != 0,
         suspended_on,
         awaiting_on,
         flags & _PAUSE_REQUESTED != 0,
-        _time(progress[10]),
-        _time(progress[11]),
+        _time(progress[1]),
+        _time(progress[2]),
         progress[12],
         progress[13] or None,
         _time(progress[14]),
@@ -227,12 +235,20 @@ def _text_of_details(invocation: Invocation) -> str:
 
 
 def _details_of(text: str) -> tuple[bytes | None, bytes | None, AttemptFailure | None]:
+    """Read what is known besides the columns.
+
+    Where it is damaged nothing is known: then the next attempt begins at once, whatever it waited for, and suspends
+    again. An error would hold up the work of others that is read together with it.
+    """
     if not text:
         return None, None, None
-    details = json.loads(text)
-    suspended_on, awaiting_on, failure = (details.get(name) for name in ("suspended_on", "awaiting_on", "failure"))
-    return (
-        None if suspended_on is None else bytes.fromhex(suspended_on),
-        None if awaiting_on is None else bytes.fromhex(awaiting_on),
-        None if failure is None else AttemptFailure(**failure),
-    )
+    try:
+        details = json.loads(text)
+        suspended_on, awaiting_on, failure = (details.get(name) for name in ("suspended_on", "awaiting_on", "failure"))
+        return (
+            None if suspended_on is None else bytes.fromhex(suspended_on),
+            None if awaiting_on is None else bytes.fromhex(awaiting_on),
+            None if failure is None else AttemptFailure(**failure),
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None, None, AttemptFailure(500, "What was stored of the last attempt is damaged.")

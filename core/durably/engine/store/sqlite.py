@@ -82,6 +82,10 @@ class SqliteStore(Store):
         busy_timeout_s: How long opening and reading wait for another process's lock.
         magic: Tells the kind of file system.
 
+    Attributes:
+        path: The file, absolute.
+        is_wal_long: Whether the last checkpoint left a log that should be cut, because a reader used it or work waited.
+
     Raises:
         StoreLocationError: The file cannot be kept safely there.
         StoreSchemaError: A newer release, or another program, wrote it.
@@ -103,6 +107,7 @@ class SqliteStore(Store):
         self._readers_lock = threading.Lock()
         self._is_closed = False
         self._has_warned_of_wal = False
+        self.is_wal_long: bool = False
         self._pid = os.getpid()
         self._failure: StoreError | None = None
         self._writer: int | None = None
@@ -200,7 +205,7 @@ class SqliteStore(Store):
         return (
             rows >= (_CHECKPOINT_ROWS if is_idle else _CHECKPOINT_ROWS_BUSY)
             or self._transaction.blob_bytes >= _CHECKPOINT_BLOB_BYTES
-            or (is_idle and self._is_wal_long())
+            or (is_idle and self.is_wal_long and monotonic() >= self._next_cut)
         )
 
     def maintain(self, *, is_idle: bool) -> None:
@@ -213,7 +218,7 @@ class SqliteStore(Store):
             StoreFailedError: The disk failed. The store accepts nothing more.
         """
         if self._failure is None:
-            self.checkpoint(truncate=is_idle and self._is_wal_long())
+            self.checkpoint(truncate=is_idle and self.wal_bytes > WAL_LIMIT_BYTES)
 
     def checkpoint(self, *, truncate: bool = False) -> bool:
         """Copy the WAL into the file, as far as readers allow.
@@ -366,13 +371,9 @@ class SqliteStore(Store):
             self._failure = found
         return found
 
-    def _is_wal_long(self) -> bool:
-        return self.wal_bytes > WAL_LIMIT_BYTES and monotonic() >= self._next_cut
-
     def _watch_wal(self) -> None:
-        is_long = self.wal_bytes > _WAL_WARNING_BYTES
-        if is_long and not self._has_warned_of_wal:
-            _logger.warning(
-                "the log of %s has %d MiB: some reader has kept it open for long", self.path, self.wal_bytes >> 20
-            )
-        self._has_warned_of_wal = is_long
+        size = self.wal_bytes
+        self.is_wal_long = size > WAL_LIMIT_BYTES
+        if size > _WAL_WARNING_BYTES and not self._has_warned_of_wal:
+            _logger.warning("the log of %s has %d MiB: some reader has kept it open for long", self.path, size >> 20)
+        self._has_warned_of_wal = size > _WAL_WARNING_BYTES

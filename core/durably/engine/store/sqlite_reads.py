@@ -28,6 +28,7 @@ from durably.engine.records import (
 )
 from durably.engine.store.contract import Reader
 from durably.engine.store.failures import translated
+from durably.engine.store.notifications import Notifications
 from durably.engine.store.registry import Registry
 from durably.engine.store.registry_records import deployment_of, service_of
 from durably.engine.store.rows import INDEX_BITS, Row, entry_of, inbox_item_of, invocation_of, result_of
@@ -97,14 +98,7 @@ class SqliteReader(Reader):
     @override
     def notified(self, invocation_id: str, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
         number = self._number(invocation_id)
-        if number is None:
-            return {}
-        found: dict[Handle, bool] = {}
-        for handle in handles:
-            row = self._row(SQL["notified"], (number, handle, (number << INDEX_BITS) + start))
-            if row is not None and row[0] is not None:
-                found[handle] = row[0] == 1
-        return found
+        return {} if number is None else self._notifications(number, start).find(handles, start)
 
     # ---- timers
 
@@ -236,6 +230,14 @@ class SqliteReader(Reader):
     def _number(self, invocation_id: str) -> int | None:
         row = self._row(SQL["invocation_number"], (invocation_id,))
         return None if row is None else row[0]
+
+    def _notifications(self, number: int, start: int) -> Notifications:
+        """Read the notifications of a journal from `start` on."""
+        first = number << INDEX_BITS
+        found = Notifications()
+        for index, handle, failed in self._rows(SQL["notifications"], (first + start, first + (1 << INDEX_BITS))):
+            found.add(index, handle, failed)
+        return found
 
     def _row(self, sql: str, parameters: Row) -> Row | None:
         try:

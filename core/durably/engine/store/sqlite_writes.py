@@ -8,7 +8,7 @@ stays true until it is changed here; whatever rolls back forgets all of it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from typing_extensions import override
@@ -17,6 +17,7 @@ from durably.engine import faults
 from durably.engine.faults import FaultPoint
 from durably.engine.records import (
     Deployment,
+    Handle,
     InboxItem,
     Invocation,
     JournalEntry,
@@ -31,9 +32,12 @@ from durably.engine.records import (
     Waiter,
 )
 from durably.engine.store.contract import Transaction
+from durably.engine.store.notifications import Notifications
 from durably.engine.store.registry_records import text_of
 from durably.engine.store.rows import (
+    FIRST_PROGRESS_COLUMN,
     INDEX_BITS,
+    INDEXED_COLUMNS,
     MAX_INDEX,
     Row,
     fixed_columns,
@@ -49,11 +53,31 @@ from durably.errors import StoreError
 __all__ = ["SqliteTransaction"]
 
 _REMEMBERED_INVOCATIONS: Final = 2048  # about 2 KiB each
+_REMEMBERED_NOTIFICATIONS: Final = 2_000_000  # of all of them, at 4 to 8 bytes
 _COPIED_BYTES: Final = 64 * 1024  # up to here a copy costs less than what the driver does with bytes
 
 
 def _blob(value: bytes) -> bytes | bytearray:
     return bytearray(value) if len(value) <= _COPIED_BYTES else value
+
+
+class _Known:
+    """What is remembered of an invocation.
+
+    Attributes:
+        number: Its number.
+        invocation: The object that is given out; None when it was not asked for.
+        columns: What the file has in `progress_columns`; None when that is not known.
+        notifications: All of its journal's; None when they are not known.
+    """
+
+    __slots__ = ("columns", "invocation", "notifications", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number: int = number
+        self.invocation: Invocation | None = None
+        self.columns: Row | None = None
+        self.notifications: Notifications | None = None
 
 
 class SqliteTransaction(SqliteReader, Transaction):
@@ -71,35 +95,42 @@ class SqliteTransaction(SqliteReader, Transaction):
         super().__init__(connection, path)
         self._translate = translate
         self._cursor = connection.cursor()
-        self._invocations: dict[str, Invocation] = {}
-        self._numbers: dict[str, int] = {}
+        self._known_invocations: dict[str, _Known] = {}
+        self._known_notifications = 0
         self.blob_bytes: int = 0
 
     # ---- invocations
 
     @override
     def invocation(self, invocation_id: str) -> Invocation | None:
-        invocation = self._invocations.get(invocation_id)
-        if invocation is None:
+        known = self._known_invocations.get(invocation_id)
+        if known is None or known.invocation is None:
             row = self._row(SQL["invocation"], (invocation_id,))
             if row is None:
                 return None
-            invocation = invocation_of(row[1:])
-            self._remember(invocation, row[0])
-        return invocation
+            known = self._remembered(invocation_id, row[0])
+            known.invocation = invocation_of(row[1:])
+            known.columns = row[FIRST_PROGRESS_COLUMN:]
+        return known.invocation
 
     @override
     def insert_invocation(self, invocation: Invocation) -> None:
-        self._write(SQL["insert_invocation"], fixed_columns(invocation) + progress_columns(invocation))
+        columns = progress_columns(invocation)
+        self._write(SQL["insert_invocation"], fixed_columns(invocation) + columns)
         number = self._cursor.lastrowid
         assert number is not None
-        self._remember(invocation, number)
+        known = self._remembered(invocation.id, number)
+        known.invocation, known.columns, known.notifications = invocation, columns, Notifications()
 
     @override
     def put_invocation(self, invocation: Invocation) -> None:
-        number = self._existing(invocation.id)
-        self._write(SQL["update_invocation"], (*progress_columns(invocation), number))
-        self._invocations[invocation.id] = invocation
+        known = self._existing(invocation.id)
+        old, columns = known.columns, progress_columns(invocation)
+        if old is None or old[:INDEXED_COLUMNS] != columns[:INDEXED_COLUMNS]:
+            self._write(SQL["update_invocation"], (*columns, known.number))
+        elif old != columns:
+            self._write(SQL["update_progress"], (*columns[INDEXED_COLUMNS:], known.number))
+        known.invocation, known.columns = invocation, columns
 
     @override
     def delete_invocation(self, invocation_id: str) -> None:
@@ -109,46 +140,62 @@ class SqliteTransaction(SqliteReader, Transaction):
         self.delete_journal(invocation_id)
         self._write(SQL["delete_result"], (number,))
         self._write(SQL["delete_invocation"], (number,))
-        self._invocations.pop(invocation_id, None)
-        self._numbers.pop(invocation_id, None)
+        del self._known_invocations[invocation_id]
 
     @override
     def put_result(self, invocation_id: str, result: Result) -> None:
         value, failure = result_columns(result)
-        self._write(SQL["put_result"], (self._existing(invocation_id), value, failure))
+        self._write(SQL["put_result"], (self._existing(invocation_id).number, value, failure))
         self.blob_bytes += len(value or b"")
 
     # ---- journals
 
     @override
     def append_entries(self, invocation_id: str, entries: Sequence[JournalEntry]) -> None:
-        first = self._existing(invocation_id) << INDEX_BITS
+        known = self._existing(invocation_id)
+        notifications = known.notifications
+        first = known.number << INDEX_BITS
         append_command, append_notification = SQL["append_command"], SQL["append_notification"]
         for entry in entries:
-            index, payload = entry.index, entry.payload
+            index, handle, payload = entry.index, entry.handle, entry.payload
             if index > MAX_INDEX:
                 raise StoreError(f"The journal of {invocation_id} is too long: it has {index} entries.")
             position, type = first + index, int(entry.type)
-            if entry.handle is None:
+            if handle is None:
                 self._write(append_command, (position, type, entry.appended_at, _blob(payload)))
             else:
                 failed = 1 if entry.failed else 0
-                self._write(
-                    append_notification, (position, type, entry.handle, failed, entry.appended_at, _blob(payload))
-                )
+                self._write(append_notification, (position, type, handle, failed, entry.appended_at, _blob(payload)))
+                if notifications is not None:
+                    notifications.add(index, handle, failed)
+                    self._known_notifications += 1
             self.blob_bytes += len(payload)
+
+    @override
+    def notified(self, invocation_id: str, handles: Collection[Handle], start: int = 0) -> dict[Handle, bool]:
+        number = self._number(invocation_id)
+        if number is None:
+            return {}
+        notifications = self._known_invocations[invocation_id].notifications
+        if notifications is None:
+            notifications = self._notifications(number, start)
+            if start == 0:
+                self._known_invocations[invocation_id].notifications = notifications
+                self._known_notifications += len(notifications)
+        return notifications.find(handles, start)
 
     @override
     def delete_journal(self, invocation_id: str) -> None:
         number = self._number(invocation_id)
         if number is not None:
             self._write(SQL["delete_journal"], (number << INDEX_BITS, (number + 1) << INDEX_BITS))
+            self._known_invocations[invocation_id].notifications = Notifications()
 
     # ---- timers
 
     @override
     def put_timer(self, timer: Timer) -> None:
-        number = self._existing(timer.invocation_id)
+        number = self._existing(timer.invocation_id).number
         self._write(SQL["put_timer"], (number, int(timer.kind), timer.completion_id, timer.due_at))
 
     @override
@@ -223,7 +270,7 @@ class SqliteTransaction(SqliteReader, Transaction):
 
     @override
     def add_promise_waiter(self, waiter: PromiseWaiter) -> None:
-        number = self._existing(waiter.invocation_id)
+        number = self._existing(waiter.invocation_id).number
         self._write(SQL["add_promise_waiter"], (number, waiter.completion_id, waiter.service, waiter.key, waiter.name))
 
     @override
@@ -244,7 +291,7 @@ class SqliteTransaction(SqliteReader, Transaction):
 
     @override
     def add_waiter(self, waiter: Waiter) -> None:
-        awaited, waiting = self._existing(waiter.invocation_id), self._existing(waiter.waiter_id)
+        awaited, waiting = self._existing(waiter.invocation_id).number, self._existing(waiter.waiter_id).number
         self._write(SQL["add_waiter"], (waiting, waiter.completion_id, awaited, int(waiter.notification_type)))
 
     @override
@@ -293,37 +340,46 @@ class SqliteTransaction(SqliteReader, Transaction):
     @override
     def forget(self) -> None:
         super().forget()
-        self._invocations.clear()
-        self._numbers.clear()
+        self._known_invocations.clear()
+        self._known_notifications = 0
 
     def trim(self) -> None:
-        """Forget invocations when too many are remembered; call it between transactions."""
-        if len(self._numbers) > _REMEMBERED_INVOCATIONS:
-            self._invocations.clear()
-            self._numbers.clear()
+        """Forget invocations when too much is remembered; call it between transactions."""
+        if (
+            len(self._known_invocations) > _REMEMBERED_INVOCATIONS
+            or self._known_notifications > _REMEMBERED_NOTIFICATIONS
+        ):
+            self._known_invocations.clear()
+            self._known_notifications = 0
 
     @override
     def _translated(self, error: sqlite3.Error) -> StoreError:
         return self._translate(error)
 
-    def _remember(self, invocation: Invocation, number: int) -> None:
-        self._invocations[invocation.id] = invocation
-        self._numbers[invocation.id] = number
+    def _remembered(self, invocation_id: str, number: int) -> _Known:
+        known = self._known_invocations.get(invocation_id)
+        if known is None:
+            known = self._known_invocations[invocation_id] = _Known(number)
+        return known
 
     @override
     def _number(self, invocation_id: str) -> int | None:
-        number = self._numbers.get(invocation_id)
-        if number is None:
-            number = super()._number(invocation_id)
-            if number is not None:
-                self._numbers[invocation_id] = number
+        known = self._known_invocations.get(invocation_id)
+        if known is not None:
+            return known.number
+        number = super()._number(invocation_id)
+        if number is not None:
+            self._remembered(invocation_id, number)
         return number
 
-    def _existing(self, invocation_id: str) -> int:
-        number = self._number(invocation_id)
-        if number is None:
-            raise StoreError(f"{invocation_id} does not exist in {self.path}.")
-        return number
+    def _existing(self, invocation_id: str) -> _Known:
+        known = self._known_invocations.get(invocation_id)
+        if known is None:
+            number = super()._number(invocation_id)
+            if number is None:
+                raise StoreError(f"{invocation_id} does not exist in {self.path}.")
+            known = self._remembered(invocation_id, number)
+        return known
 
     def _write(self, sql: str, parameters: Row) -> None:
         try:

@@ -32,6 +32,7 @@ from durably.engine.transport.contract import FailureKind, TransportError
 from durably.engine.transport.http2 import Http2Connection
 from durably.engine.transport.http11 import Http11Connection
 from durably.engine.transport.options import HttpOptions
+from durably.errors import ConfigurationError
 
 __all__ = ["Connections", "Pool"]
 
@@ -63,8 +64,14 @@ class Connections:
         """Give what https connections are made with; reading the authorities takes too long to do it each time."""
         context = self._tls.get(use_http_11)
         if context is None:
-            context = self._tls[use_http_11] = self.options.tls or ssl.create_default_context()
-        context.set_alpn_protocols(["http/1.1"] if use_http_11 else ["h2", "http/1.1"])
+            context = (self.options.tls or ssl.create_default_context)()
+            if context in self._tls.values():
+                raise ConfigurationError(
+                    "`HttpOptions.tls` gave the same context twice.",
+                    hint="It has to make a new one each time: each is told which versions of HTTP to offer.",
+                )
+            context.set_alpn_protocols(["http/1.1"] if use_http_11 else ["h2", "http/1.1"])
+            self._tls[use_http_11] = context
         return context
 
     def close(self) -> None:

@@ -64,8 +64,8 @@ class TransportError(DurablyError):
         kind: What happened; `kind.value` is the documentation code.
         code: The code of the attempt's failure: the response's HTTP status, else 500.
         retry_after_ms: What the service asked for with `retry-after`, or None. Replaces the next delay.
-        is_refused: Whether the service is known to have done nothing: the attempt may be opened again at once, on a
-            new connection, without counting it. Never true twice in a row for a service that is down.
+        is_refused: Whether the service did not take it, as far as one can tell: the attempt may be opened again at
+            once, on a new connection, without counting it. Never true twice in a row for a service that is down.
         counts: False when it does not raise `retry_count_since_last_stored_entry`.
 
     Source: service protocol, "How the server interprets the invoke response status".

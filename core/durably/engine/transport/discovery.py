@@ -43,7 +43,7 @@ _PAUSES_S: Final = (0.1, 0.4)  # before the second and the third try
 _ASKED_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 _HINTS: Final = {
-    401: "Does the deployment want signed requests? This engine does not sign; remove its identity keys.",
+    401: "Does it want signed requests? It then needs the public key of this engine's `HttpOptions.identity`.",
     404: "Give the address under which the endpoint is mounted, prefix included, as http://host:9080/restate.",
     415: "The deployment's SDK reads none of the manifest versions 1 to 4: use a release that is closer to this one.",
     500: "The deployment's own log says why; an option that is newer than manifest version 4 is a common cause.",

@@ -25,6 +25,7 @@ class Response:
 
     Attributes:
         buffered_bytes: What arrived and was not taken.
+        has_body: Whether any byte of its body arrived.
         is_over: Whether it has ended or failed; bytes may still be there to be taken.
     """
 
@@ -37,6 +38,7 @@ class Response:
         "_on_taken",
         "_reader",
         "buffered_bytes",
+        "has_body",
         "is_over",
     )
 
@@ -55,6 +57,7 @@ class Response:
         self._head_waiter: asyncio.Future[None] | None = None
         self._reader: asyncio.Future[None] | None = None
         self.buffered_bytes: int = 0
+        self.has_body: bool = False
         self.is_over: bool = False
 
     @property
@@ -78,6 +81,7 @@ class Response:
         """Take a part of the body."""
         if self.is_over or not data:
             return
+        self.has_body = True
         self._chunks.append(data)
         self.buffered_bytes += len(data)
         if self._reader is not None:

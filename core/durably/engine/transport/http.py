@@ -6,7 +6,8 @@ allowed. Which version of HTTP carries it is the connection's business.
 Rules
 1. A header whose name is no token, or whose value has CR, LF or NUL, is refused before anything is sent; so is one
    that would change the framing or the addressee.
-2. Redirects are answers like any other: nothing is followed.
+2. With an identity every request is signed, and headers that claim to be its signature are dropped.
+3. Redirects are answers like any other: nothing is followed.
 
 Source: service protocol, "Invoke request headers" and "HTTP versions".
 """
@@ -90,6 +91,9 @@ class HttpTransport:
             raise TransportError(
                 "The path of a request holds what must be percent-encoded.", kind=FailureKind.VIOLATION
             )
+        identity = self._connections.options.identity
+        if identity is not None:
+            headers = identity.signed(path, headers)
         has_body = method != "GET"
         connection = await self._pool.acquire()
         if isinstance(connection, Http2Connection):

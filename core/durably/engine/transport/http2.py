@@ -10,8 +10,10 @@ take turns, one frame each, so a large journal on one does not hold up another.
 | DATA | its bytes go back to the connection's window at once, to the stream's window when they were read |
 | END_STREAM before the request ended | the stream is reset: some servers fail on what comes later |
 | RST_STREAM | that stream fails; after REFUSED_STREAM it can be tried again at once |
-| GOAWAY | no new streams; those that the peer will not process fail and can be tried again at once |
-| connection lost, no answer to a ping, HTTP/2 broken, a budget used up | all streams fail |
+| GOAWAY | no new streams; those that the peer will not process fail and can be tried again at once; a ping |
+| connection lost after GOAWAY | all streams fail; those without a byte of a body can be tried again at once |
+| connection lost after it has served | all streams fail; those without a head can be tried again at once |
+| connection lost before, no answer to a ping, HTTP/2 broken, a budget used up | all streams fail |
 | no stream for 5 minutes | closed |
 
 Source: RFC 9113; service protocol, "HTTP versions".
@@ -22,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -50,6 +52,8 @@ from durably.engine.transport.options import HttpOptions
 
 __all__ = ["Http2Connection"]
 
+_PING: Final = b"durably!"
+
 
 class Http2Connection(asyncio.Protocol):
     """One connection; use it once `ready` is done.
@@ -70,6 +74,8 @@ class Http2Connection(asyncio.Protocol):
         self._is_draining = False
         self._untold_bytes = 0
         self._requests = 0
+        self._has_served = False
+        self._is_left = False
         now = self._loop.time()
         self._keepalive = Keepalive(options, now)
         self._timer: asyncio.TimerHandle | None = None
@@ -180,7 +186,10 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what is open."""
         if self.ready.done():
-            self._lose(TransportError(f"The connection to the service was lost: {exc or 'closed by the peer'}."))
+            text = f"The connection to the service was lost: {exc or 'closed by the peer'}."
+            for stream in [each for each in self._streams.values() if self._is_untouched(each)]:
+                stream.fail(TransportError(text, is_refused=True))
+            self._lose(TransportError(text))
         else:
             self._lose(not_http2("The service closed the connection before it spoke HTTP/2."))
 
@@ -239,6 +248,7 @@ class Http2Connection(asyncio.Protocol):
             self.response_taken(stream, size - len(data))
 
     def _on_end(self, stream: Http2Stream) -> None:
+        self._has_served = True
         stream.inbound.end()
         if stream.end_was_sent:
             self._forget(stream)
@@ -266,7 +276,10 @@ class Http2Connection(asyncio.Protocol):
         if not self.ready.done():
             self._break_off(TransportError("The service closes every connection."))
             return
+        self._is_left = True
         self._drain()
+        if self._streams:
+            self._h2.ping(_PING)  # hypercorn forgets what it accepted, and closes the connection when it hears more
 
     def _give_back(self) -> None:
         if self.is_closed:
@@ -277,6 +290,12 @@ class Http2Connection(asyncio.Protocol):
         self._sender.flush()
 
     # Ending.
+
+    def _is_untouched(self, stream: Http2Stream) -> bool:
+        """Whether the end of the connection, by the peer, is no fault of what the stream asked for."""
+        if self._is_left:  # hypercorn sends the head of one last stream, and nothing of its body
+            return not stream.inbound.has_body
+        return self._has_served and not stream.inbound.has_head
 
     def _stream_of(self, stream_id: int | None) -> Http2Stream | None:
         return self._streams.get(stream_id or 0)
@@ -342,7 +361,7 @@ class Http2Connection(asyncio.Protocol):
                 self._break_off(TransportError("The service does not answer any more."))
                 return
             case Verdict.ASK:
-                self._h2.ping(b"durably!")
+                self._h2.ping(_PING)
                 self._sender.flush()
             case Verdict.FINE:
                 pass

@@ -40,6 +40,7 @@ from durably.engine.transport.contract import (
 )
 from durably.engine.transport.discovery import fetch_manifest
 from durably.engine.transport.exchange import Response
+from durably.engine.transport.signing import SigningKey
 
 __all__ = ["AsgiApplication", "InProcessStream", "InProcessTransport"]
 
@@ -57,13 +58,15 @@ _logger = logging.getLogger(__name__)
 class InProcessTransport:
     """Reaches the services of an ASGI application in this process."""
 
-    def __init__(self, application: AsgiApplication, *, prefix: str = "") -> None:
+    def __init__(self, application: AsgiApplication, *, prefix: str = "", identity: SigningKey | None = None) -> None:
         """Reach `application`.
 
         Args:
             application: For example `durably.hosting.asgi.AsgiApp`, or a web app that mounts one.
             prefix: Where it is mounted, as `/restate`.
+            identity: Signs every request, for an application that is reached by others too and wants that.
         """
+        self._identity = identity
         self._application = application
         self._prefix = prefix.rstrip("/")
         # Handlers see the variables of whoever made the engine, not those of the task that happens to open a stream.
@@ -83,6 +86,8 @@ class InProcessTransport:
         del streaming  # the application can always do both at once
         if self._is_closed:
             raise TransportError("The engine has stopped.")
+        if self._identity is not None:
+            headers = self._identity.signed(path, headers)
         raw_path = self._prefix + path
         expected_type = None
         encoded: list[tuple[bytes, bytes]] = []

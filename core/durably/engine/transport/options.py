@@ -8,9 +8,11 @@ Source: service protocol, "HTTP versions".
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from durably.engine.transport.addresses import AddressPolicy
+from durably.engine.transport.signing import SigningKey
 
 __all__ = ["HttpOptions"]
 
@@ -21,7 +23,10 @@ class HttpOptions:
 
     Attributes:
         addresses: Where services may be.
-        tls: Verifies certificates of https services; the system's authorities unless given.
+        tls: Makes the context that verifies certificates of https services; the system's authorities unless given.
+            Called once for each list of protocols that is offered, because a context has room for one list only;
+            has to make a new one each time, for example `partial(ssl.create_default_context, cafile="ca.pem")`.
+        identity: Signs every request, so that endpoints with `identity_keys` accept this engine and nobody else.
         connect_timeout_s: For name, connection, TLS and the first sign of HTTP/2 together.
         ping_interval_s: Silence on an HTTP/2 connection with open streams before it is asked for a sign.
         ping_timeout_s: And how long it may take to give one.
@@ -39,7 +44,8 @@ class HttpOptions:
     """
 
     addresses: AddressPolicy = field(default_factory=AddressPolicy)
-    tls: ssl.SSLContext | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
+    identity: SigningKey | None = None
     connect_timeout_s: float = 10.0
     ping_interval_s: float = 40.0
     ping_timeout_s: float = 20.0

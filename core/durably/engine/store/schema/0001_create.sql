@@ -72,7 +72,6 @@ CREATE TABLE entries (
     appended_at INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
-CREATE INDEX entries_handle ON entries (position >> 20, handle, failed) WHERE handle IS NOT NULL;
 
 -- What has to happen at a time. kind: 0 sleep, 1 start, 2 retry.
 CREATE TABLE timers (

@@ -3,8 +3,8 @@
 INSERT INTO invocations (
     id, service, key, handler, kind, idempotency_key, scope, limit_key, invoked_by, parent_id, parent_target,
     created_at, random_seed, journal_retention_ms, completion_retention_ms, scheduled_start_at,
-    status, modified_at, inboxed_at, running_at, completed_at, journal_length, command_count, deployment_id,
-    protocol_version, flags, expires_at, journal_expires_at, attempt, attempt_deployment_id, attempt_version,
+    status, expires_at, journal_expires_at, modified_at, inboxed_at, running_at, completed_at, journal_length,
+    command_count, deployment_id, protocol_version, flags, attempt, attempt_deployment_id, attempt_version,
     attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details,
     attempt_known_entries
 ) VALUES (
@@ -15,8 +15,18 @@ INSERT INTO invocations (
 -- name: update_invocation
 -- What changes of an invocation, all at once.
 UPDATE invocations SET
-    status = ?, modified_at = ?, inboxed_at = ?, running_at = ?, completed_at = ?, journal_length = ?,
-    command_count = ?, deployment_id = ?, protocol_version = ?, flags = ?, expires_at = ?, journal_expires_at = ?,
+    status = ?, expires_at = ?, journal_expires_at = ?, modified_at = ?, inboxed_at = ?, running_at = ?, completed_at = ?,
+    journal_length = ?, command_count = ?, deployment_id = ?, protocol_version = ?, flags = ?,
+    attempt = ?, attempt_deployment_id = ?, attempt_version = ?, attempt_server = ?, attempt_started_at = ?,
+    retry_count = ?, retries_since_entry = ?, last_entry_at = ?, next_retry_at = ?, details = ?,
+    attempt_known_entries = ?
+WHERE number = ?;
+
+-- name: update_progress
+-- The same without the columns that stand in indexes: naming them costs a write of each index, whatever they hold.
+UPDATE invocations SET
+    modified_at = ?, inboxed_at = ?, running_at = ?, completed_at = ?,
+    journal_length = ?, command_count = ?, deployment_id = ?, protocol_version = ?, flags = ?,
     attempt = ?, attempt_deployment_id = ?, attempt_version = ?, attempt_server = ?, attempt_started_at = ?,
     retry_count = ?, retries_since_entry = ?, last_entry_at = ?, next_retry_at = ?, details = ?,
     attempt_known_entries = ?
@@ -27,8 +37,8 @@ WHERE number = ?;
 SELECT
     number, id, service, key, handler, kind, idempotency_key, scope, limit_key, invoked_by, parent_id, parent_target,
     created_at, random_seed, journal_retention_ms, completion_retention_ms, scheduled_start_at,
-    status, modified_at, inboxed_at, running_at, completed_at, journal_length, command_count, deployment_id,
-    protocol_version, flags, expires_at, journal_expires_at, attempt, attempt_deployment_id, attempt_version,
+    status, expires_at, journal_expires_at, modified_at, inboxed_at, running_at, completed_at, journal_length,
+    command_count, deployment_id, protocol_version, flags, attempt, attempt_deployment_id, attempt_version,
     attempt_server, attempt_started_at, retry_count, retries_since_entry, last_entry_at, next_retry_at, details,
     attempt_known_entries
 FROM invocations WHERE id = ?;
@@ -89,9 +99,10 @@ INSERT INTO entries (position, type, handle, failed, appended_at, payload) VALUE
 SELECT position & 0xFFFFF, type, payload, handle, failed, appended_at FROM entries
 WHERE position >= ? AND position < ? ORDER BY position;
 
--- name: notified
--- Whether the first notification of a handle, from a position on, was a failure; NULL when there is none.
-SELECT failed, min(position) FROM entries WHERE position >> 20 = ? AND handle = ? AND position >= ?;
+-- name: notifications
+-- The notifications of a range of a journal, in order; payloads that stand in pages of their own are not read.
+SELECT position & 0xFFFFF, handle, failed FROM entries
+WHERE position >= ? AND position < ? AND handle IS NOT NULL ORDER BY position;
 
 -- name: delete_journal
 -- A whole journal.
