@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from durably.web.outcomes import Accepted, Done, Failed, Outcome
+from durably.web.responses import plain_json, read_response
 from durably_fastapi.failures import answer_failure
-from durably_fastapi.results import plain_json, read_response
+from durably_fastapi.results import rebuild
 from durably_fastapi.shim import is_default_response, response_class_of, route_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def answer(
 def _answer_result(data: bytes, route: APIRoute | None, given: Response | None) -> Response:
     carried = read_response(data)
     if carried is not None:
-        return carried.to_response()
+        return rebuild(carried)
     body = plain_json(data) or b"null"
     arguments: dict[str, Any] = {}
     status = given.status_code if given is not None and given.status_code else route.status_code if route else None

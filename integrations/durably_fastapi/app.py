@@ -15,23 +15,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
-from durably import Service, VirtualObject, Workflow
 from durably.authoring.failures import FailureMap
 from durably.endpoint import Endpoint
 from durably.errors import UsageError
 from durably.web.link import Link
+from durably.web.making import HandlerKeywords, ServiceMaker
+from durably.web.naming import EndpointOptions
 from durably.web.settings import Settings, read_settings
 from durably_fastapi.binder import remember_host
 from durably_fastapi.client import AnyClient, AnySyncClient
 from durably_fastapi.dispatch import Dispatch
-from durably_fastapi.endpoint import EndpointOptions, make_endpoint
+from durably_fastapi.endpoint import make_endpoint
 from durably_fastapi.failures import framework_failures
 from durably_fastapi.openapi import document_durable_routes
 from durably_fastapi.polling import add_polling_route
@@ -41,8 +41,6 @@ from durably_fastapi.tasks import make_task
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
     from durably.authoring.endpoint import AnyService
-    from durably.authoring.options import ContextManagerFactory, InvocationRetryPolicy
-    from durably.authoring.services import AnyFailures
     from durably.engine.clock import Clock
     from durably.engine.options import EngineOptions
     from durably.hosting.options import HostingOptions
@@ -50,46 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Durably", "HandlerKeywords"]
 
-P = ParamSpec("P")
-ServiceT = TypeVar("ServiceT", Service, VirtualObject, Workflow)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
-class HandlerKeywords(TypedDict, total=False):
-    """Options of a durable endpoint that its handler gets; see `Service.handler`."""
-
-    metadata: dict[str, str]
-    inactivity_timeout: timedelta
-    abort_timeout: timedelta
-    journal_retention: timedelta
-    idempotency_retention: timedelta
-    workflow_retention: timedelta
-    ingress_private: bool
-    invocation_retry_policy: InvocationRetryPolicy
-    invocation_context_managers: list[ContextManagerFactory]
-    failures: AnyFailures
-    explicit_cancellation: bool
-
-
-def _makes(
-    kind: Callable[P, ServiceT],
-) -> Callable[[Callable[[Durably, ServiceT], None]], Callable[Concatenate[Durably, P], ServiceT]]:
-    """Give a method the arguments of `kind`: it makes one, and the decorated function takes care of it."""
-
-    def decorate(take: Callable[[Durably, ServiceT], None]) -> Callable[Concatenate[Durably, P], ServiceT]:
-        def make(self: Durably, /, *args: P.args, **kwargs: P.kwargs) -> ServiceT:
-            made = kind(*args, **kwargs)
-            take(self, made)
-            return made
-
-        make.__name__ = take.__name__
-        make.__doc__ = take.__doc__
-        return make
-
-    return decorate
-
-
-class Durably:
+class Durably(ServiceMaker):
     """Makes an application durable: its endpoints, its services, and the runtime that starts and stops with it."""
 
     def __init__(
@@ -198,30 +160,9 @@ class Durably:
 
         app.build_middleware_stack = build_with_dispatch  # type: ignore[method-assign]
 
-    # ---- services
-
-    def bind(self, *services: AnyService) -> None:
-        """Serve services, virtual objects and workflows that were made elsewhere.
-
-        Raises:
-            RegistrationError: One is no service, or its name is taken.
-        """
-        self._runtime.endpoint.bind(*services)
-
-    @_makes(Service)
-    def service(self, made: Service) -> None:
-        """Make a `Service` and serve it; takes what the class takes."""
-        self.bind(made)
-
-    @_makes(VirtualObject)
-    def object(self, made: VirtualObject) -> None:
-        """Make a `VirtualObject` and serve it; takes what the class takes."""
-        self.bind(made)
-
-    @_makes(Workflow)
-    def workflow(self, made: Workflow) -> None:
-        """Make a `Workflow` and serve it; takes what the class takes."""
-        self.bind(made)
+    @property
+    def _registry(self) -> Endpoint:
+        return self._runtime.endpoint
 
     # ---- decorators
 

@@ -6,51 +6,28 @@ decorator. How dependencies are divided stands in `dependencies`, what an HTTP c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
 
 from durably.authoring.handlers import Handler, attach_handler
 from durably.errors import RegistrationError, UsageError
+from durably.web.naming import EndpointOptions, Naming, function_name, service_for
 from durably_fastapi.analysis import CallKind, call_kind, describe_call, read_result_type
 from durably_fastapi.attempts import check_contexts, make_attempt
 from durably_fastapi.dependencies import Division, divide
 from durably_fastapi.edge import RESERVED, EdgeCall, make_edge
 from durably_fastapi.host import Host
-from durably_fastapi.naming import Naming, function_name, service_for
 from durably_fastapi.payloads import make_payload
 from durably_fastapi.results import refuse_streams, result_serde
 from durably_fastapi.shim import routes_of
 
-__all__ = ["DurableEndpoint", "EndpointOptions", "find_endpoint", "make_endpoint"]
+__all__ = ["DurableEndpoint", "find_endpoint", "make_endpoint"]
 
 _ATTRIBUTE: Final = "__durably_endpoint__"
 _ROUTES: Final = "__durably_routes__"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointOptions:
-    """What `@durably.endpoint(...)` was told.
-
-    Attributes:
-        service: Name of the service; None takes the last part of the function's module, followed by `_by_<key>`
-            with a key, or the function's name for a workflow.
-        name: Name of the handler; None takes the function's, and `run` for a workflow.
-        key: Name of the parameter whose value, as text, is the key of a virtual object or of the workflow.
-        shared: Runs beside others of its key; only with `key`, not with `workflow`.
-        workflow: Runs once for each key; without `key` the `Idempotency-Key` is the key, else a random one.
-        handler: Options for the handler as `Service.handler(...)` has them (`invocation_retry_policy`,
-            `inactivity_timeout`, `journal_retention`, `failures`, …).
-    """
-
-    service: str | None = None
-    name: str | None = None
-    key: str | None = None
-    shared: bool = False
-    workflow: bool = False
-    handler: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -106,7 +83,7 @@ def make_endpoint(function: Callable[..., Any], *, host: Host, options: Endpoint
 
     serde = result_serde(result, find_route, naming.target)
     attempt = make_attempt(function, division, host, find_route, is_async=is_async)
-    service, register = service_for(host, naming, where)
+    service, register = service_for(host.endpoint, naming, where)
     try:
         register(attempt, payload, serde, dict(options.handler))
     except TypeError as error:

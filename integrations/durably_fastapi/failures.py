@@ -35,8 +35,9 @@ from starlette.responses import Response
 from durably.authoring.failures import FailureMap, FailureRule
 from durably.errors import OutcomeError, TerminalError
 from durably.web.outcomes import Failed
+from durably.web.responses import read_response
 from durably_fastapi.host import Host
-from durably_fastapi.results import carry, read_response
+from durably_fastapi.results import carry, rebuild
 from durably_fastapi.shim import to_json
 
 __all__ = ["answer_failure", "framework_failures"]
@@ -192,7 +193,7 @@ def answer_failure(failed: Failed) -> Response:
     if _RESPONSE in metadata:
         carried = read_response(metadata[_RESPONSE].encode())
         if carried is not None:
-            response = carried.to_response()
+            response = rebuild(carried)
             response.headers.update(failed.headers)
             return response
     if _ERRORS in metadata:

@@ -7,13 +7,15 @@ what the application documented itself, a 202 of its own for example, is left as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from fastapi import FastAPI, routing
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from durably_fastapi.endpoint import find_endpoint
 from durably_fastapi.host import Host
+from durably_fastapi.shim import flat_routes
 
 __all__ = ["document_durable_routes"]
 
@@ -103,8 +105,5 @@ def _complete_operation(operation: dict[str, Any]) -> None:
             accepted.setdefault(part, value)
 
 
-def _routes(app: FastAPI) -> Iterable[Any]:
-    """Give the routes of an application, those of included routers with the path that they have in it."""
-    iter_contexts = getattr(routing, "iter_route_contexts", None)  # since routers are included by reference
-    routes: Iterable[Any] = app.routes if iter_contexts is None else cast("Iterable[Any]", iter_contexts(app.routes))
-    return [route for route in routes if isinstance(getattr(route, "original_route", route), routing.APIRoute)]
+def _routes(app: FastAPI) -> list[Any]:
+    return [each for each in flat_routes(app.routes) if isinstance(getattr(each, "original_route", each), APIRoute)]

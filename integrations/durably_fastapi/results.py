@@ -7,11 +7,9 @@ travels with its status, headers and body.
 
 from __future__ import annotations
 
-import base64
 import json
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from fastapi.routing import APIRoute
@@ -20,45 +18,22 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from durably.errors import RegistrationError, SerdeError, TerminalError, UsageError
 from durably.schemas import check_written
 from durably.serde import TypedSerde
+from durably.web.responses import CarriedResponse, as_data, plain_json, read_response
 from durably_fastapi.analysis import alternatives
 from durably_fastapi.shim import serialize_result, to_json
 
-__all__ = ["CarriedResponse", "ResultSerde", "carry", "plain_json", "read_response", "refuse_streams", "result_serde"]
+__all__ = ["ResultSerde", "carry", "rebuild", "refuse_streams", "result_serde"]
 
-_MARK: Final = b'{"durably:response":'
 _LENGTH: Final = "content-length"
 
 
-@dataclass(frozen=True, slots=True)
-class CarriedResponse:
-    """A response that an attempt gave.
-
-    Attributes:
-        status: Its status.
-        headers: All but the length, in order; names in lower case.
-        body: Its bytes.
-    """
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-    def to_response(self) -> Response:
-        """Make the response again."""
-        response = Response(self.body, self.status)
-        length = [entry for entry in response.raw_headers if entry[0] == _LENGTH.encode()]
-        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
-        response.raw_headers = given + length
-        return response
-
-    def to_json(self) -> bytes:
-        """Write it; `read_response` is the way back."""
-        content: dict[str, Any] = {"status": self.status, "headers": [list(entry) for entry in self.headers]}
-        try:
-            content["body"] = self.body.decode("utf-8")
-        except UnicodeDecodeError:
-            content["base64"] = base64.b64encode(self.body).decode("ascii")
-        return _MARK + to_json(content) + b"}"
+def rebuild(carried: CarriedResponse) -> Response:
+    """Make the response again."""
+    response = Response(carried.body, carried.status)
+    length = [entry for entry in response.raw_headers if entry[0] == _LENGTH.encode()]
+    given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in carried.headers]
+    response.raw_headers = given + length
+    return response
 
 
 def carry(response: Response, where: str) -> CarriedResponse:
@@ -85,24 +60,6 @@ def carry(response: Response, where: str) -> CarriedResponse:
         if key.decode("latin-1").lower() != _LENGTH
     )
     return CarriedResponse(response.status_code, headers, bytes(cast("bytes", body)))
-
-
-def read_response(data: bytes) -> CarriedResponse | None:
-    """Give the response that `data` stands for; None if it is plain JSON."""
-    if not data.startswith(_MARK):
-        return None
-    content = json.loads(data)["durably:response"]
-    if "value" in content:
-        return None
-    body = base64.b64decode(content["base64"]) if "base64" in content else content["body"].encode("utf-8")
-    return CarriedResponse(content["status"], tuple((name, value) for name, value in content["headers"]), body)
-
-
-def plain_json(data: bytes) -> bytes:
-    """Give the JSON of a plain result."""
-    if data.startswith(_MARK):
-        return to_json(json.loads(data)["durably:response"]["value"])
-    return data
 
 
 class ResultSerde(TypedSerde[Any]):
@@ -133,8 +90,7 @@ class ResultSerde(TypedSerde[Any]):
         except ValueError as error:
             raise SerdeError(f"The result of {self._where} has no JSON form: {error}.") from error
         check_written(data)
-        # What looks like a response but was returned as data stays data.
-        return _MARK + b'{"value":' + data + b"}}" if data.startswith(_MARK) else data
+        return as_data(data)
 
     def deserialize(self, buf: bytes) -> Any:
         """Read a result; of a response, its body if that is JSON.

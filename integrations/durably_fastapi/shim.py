@@ -22,6 +22,7 @@ from durably.errors import UsageError
 
 __all__ = [
     "close_dependencies",
+    "flat_routes",
     "is_default_response",
     "overrides_of_route",
     "response_class_of",
@@ -54,9 +55,21 @@ def routes_of(app: FastAPI, endpoint: Callable[..., Any]) -> list[APIRoute]:
     return [route for route in _all_routes(app.routes) if getattr(route, "endpoint", None) is endpoint]
 
 
+def flat_routes(routes: Iterable[Any]) -> Iterator[Any]:
+    """Give routes, those of included routers with the path and the options that they have by the inclusion."""
+    iter_contexts = getattr(routing, "iter_route_contexts", None)  # since 0.137.2
+    iter_pairs = getattr(routing, "_iter_routes_with_context", None)  # since 0.137 includes routers by reference
+    if iter_contexts is not None:
+        yield from iter_contexts(routes)
+    elif iter_pairs is not None:
+        for route, context in iter_pairs(routes):
+            yield route if context is None else context.starlette_route or context
+    else:
+        yield from routes
+
+
 def _all_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    iter_contexts = getattr(routing, "iter_route_contexts", None)  # since routers are included by reference
-    for route in routes if iter_contexts is None else iter_contexts(routes):
+    for route in flat_routes(routes):
         original = getattr(route, "original_route", route)
         if isinstance(original, Mount):
             yield from _all_routes(original.routes)

@@ -14,28 +14,49 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from durably import Service, VirtualObject, Workflow
 from durably.annotations import plain_function
-from durably.authoring.endpoint import AnyService
+from durably.authoring.endpoint import AnyService, Endpoint
 from durably.authoring.handlers import HandlerKind, ServiceKind
+from durably.authoring.objects import VirtualObject
+from durably.authoring.services import Service
+from durably.authoring.workflows import Workflow
 from durably.errors import RegistrationError
 from durably.serde import Serde
-from durably_fastapi.host import Host
 
-if TYPE_CHECKING:
-    from durably_fastapi.endpoint import EndpointOptions
-
-__all__ = ["Naming", "Register", "function_name", "service_for"]
+__all__ = ["EndpointOptions", "Naming", "Register", "function_name", "service_for"]
 
 Register = Callable[[Callable[..., Any], Serde[Any], Serde[Any], Mapping[str, Any]], None]
 """Registers a function with its input serde, its output serde and the options of the handler."""
 
 _made_here: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 """The services that endpoints made; endpoints may be added to these, and to no others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """What `@durably.endpoint(...)` was told.
+
+    Attributes:
+        service: Name of the service; None takes the last part of the function's module, followed by `_by_<key>`
+            with a key, or the function's name for a workflow.
+        name: Name of the handler; None takes the function's, and `run` for a workflow.
+        key: Name of the parameter whose value, as text, is the key of a virtual object or of the workflow.
+        shared: Runs beside others of its key; only with `key`, not with `workflow`.
+        workflow: Runs once for each key; without `key` the `Idempotency-Key` is the key, else a random one.
+        handler: Options for the handler as `Service.handler(...)` has them (`invocation_retry_policy`,
+            `inactivity_timeout`, `journal_retention`, `failures`, …).
+    """
+
+    service: str | None = None
+    name: str | None = None
+    key: str | None = None
+    shared: bool = False
+    workflow: bool = False
+    handler: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +109,17 @@ def _module_name(function: Callable[..., Any]) -> str:
     return module.removesuffix(".__main__").rpartition(".")[2]
 
 
-def service_for(host: Host, naming: Naming, where: str) -> tuple[AnyService, Register]:
+def service_for(endpoint: Endpoint, naming: Naming, where: str) -> tuple[AnyService, Register]:
     """Give the service of an endpoint, made and bound if it is the first, and how to register in it.
 
     Raises:
         RegistrationError: The name is taken by something else, or the handler's name is.
     """
-    service = host.endpoint.services.get(naming.service)
+    service = endpoint.services.get(naming.service)
     if service is None:
         try:
             service = _make(naming)
-            host.endpoint.bind(service)
+            endpoint.bind(service)
         except RegistrationError as error:
             raise RegistrationError(f"{where}: {error.message}", hint="Name the service with service='…'.") from error
         _made_here.add(service)
