@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from durably_django.access import bind, client, sync_client
     from durably_django.decorating import durable
+    from durably_django.outbox.sending import send_on_commit
 
-__all__ = ["bind", "client", "durable", "sync_client"]
+__all__ = ["bind", "client", "durable", "send_on_commit", "sync_client"]
 
 _PLACES = {
     "bind": "durably_django.access",
     "client": "durably_django.access",
     "durable": "durably_django.decorating",
+    "send_on_commit": "durably_django.outbox.sending",
     "sync_client": "durably_django.access",
 }
 

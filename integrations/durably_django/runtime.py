@@ -60,8 +60,11 @@ class Runtime:
             return link
         return self.start()
 
-    def start(self) -> Link:
+    def start(self, *, sends_outbox: bool = True) -> Link:
         """Start on a thread of its own; nothing happens if it runs in this process.
+
+        Args:
+            sends_outbox: Whether this process takes messages out of the outbox, on another thread.
 
         Raises:
             DurablyError: A setting, a service or the store cannot be used.
@@ -73,8 +76,16 @@ class Runtime:
             link = self.unstarted_link()
             link.start_blocking()
             self._link, self._pid = link, os.getpid()
+            if sends_outbox:
+                self._start_relay()
         atexit.register(link.stop_blocking)
         return link
+
+    def _start_relay(self) -> None:
+        from durably_django.outbox.relay import relay
+
+        relay.start()
+        atexit.register(relay.stop)
 
     def unstarted_link(self) -> Link:
         """Make a link with the settings as they are now; nothing is opened."""
@@ -96,6 +107,9 @@ class Runtime:
 
     def stop(self) -> None:
         """Stop, in bounded time; what was acknowledged goes on with the next start."""
+        from durably_django.outbox.relay import relay
+
+        relay.stop()  # first: it would start the runtime again
         with self._lock:
             link, self._link = self._link, None
         if link is not None:

@@ -48,3 +48,13 @@ def store(text: str) -> int:
 async def store_async(text: str) -> int:
     """Store an entry."""
     return int((await Entry.objects.acreate(text=text)).pk)
+
+
+@orders.handler()
+def note_once(ctx: SyncContext, text: str) -> None:
+    """Store which invocation a message started; a repeated step stores nothing more."""
+
+    def note() -> None:
+        Entry.objects.get_or_create(text=f"{text} {ctx.invocation_id}")
+
+    ctx.run_typed("note", note)
