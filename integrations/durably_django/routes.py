@@ -7,6 +7,7 @@ trusts signatures, or loopback, instead. No other view is.
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 from django.db import connections
@@ -67,7 +68,9 @@ def serve_runtime(request: HttpRequest) -> HttpResponse:
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
         head.extend((int(status.split(" ", 1)[0]), headers))
 
-    body = b"".join(app(_environ(request), start_response))
+    # In a context of its own: under ASGI the request's would send a handler's thread-sensitive code to this thread,
+    # which waits for the handler.
+    body = b"".join(contextvars.Context().run(app, _environ(request), start_response))
     response = HttpResponse(body, status=head[0])
     del response["Content-Type"]
     for name, value in head[1]:

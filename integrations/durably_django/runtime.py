@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from durably.endpoint import Endpoint
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from durably.authoring.endpoint import AnyService
     from durably.engine.clock import Clock
     from durably.engine.options import EngineOptions
+    from durably.hosting.asgi import AsgiApp
     from durably.hosting.options import HostingOptions
 
 __all__ = ["Runtime", "runtime"]
@@ -80,6 +82,17 @@ class Runtime:
                 self._start_relay()
         atexit.register(link.stop_blocking)
         return link
+
+    @property
+    def invoke_app(self) -> AsgiApp | None:
+        """What a Restate Server calls; None while nothing runs, or with the embedded engine."""
+        link = self._link
+        return None if link is None else link.invoke_app
+
+    @cached_property
+    def prefix(self) -> str:
+        """Of the routes; read once, because a server asks for each request."""
+        return configured().prefix
 
     def _start_relay(self) -> None:
         from durably_django.outbox.relay import relay

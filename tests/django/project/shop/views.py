@@ -154,3 +154,37 @@ def connections_while_waiting(request: HttpRequest, ctx: SyncContext) -> HttpRes
     Entry.objects.count()
     ctx.sleep(timedelta(milliseconds=1))
     return JsonResponse({"before": before, "in_step": in_step, "after_step": after_step, "after_wait": is_open()})
+
+
+@durable(workflow=True, key="name")
+def approve(request: HttpRequest, name: str, ctx: SyncWorkflowContext) -> HttpResponse:
+    """Ask somebody, and wait for the answer."""
+    awakeable_id, answer = ctx.start.awakeable(type_hint=str)
+    ctx.run_typed("ask", store, text=f"asked {name} {awakeable_id}")
+    return JsonResponse({"answer": answer.result()})
+
+
+def tell(request: HttpRequest, awakeable_id: str) -> HttpResponse:
+    """Answer what was asked, from a plain view."""
+    from durably_django import sync_client
+
+    sync_client().resolve_awakeable(awakeable_id, "yes")
+    return HttpResponse("told")
+
+
+def checkout(request: HttpRequest, name: str) -> HttpResponse:
+    """Store an order and send a message in one transaction, from a plain view; refuse some."""
+    from durably_django import send_on_commit
+    from tests.django.project.shop.durable import note_once
+
+    with transaction.atomic():
+        store(f"bought {name}")
+        send_on_commit(note_once, f"sold {name}")
+        if name.startswith("refused"):
+            transaction.set_rollback(True)
+    return HttpResponse("stored")
+
+
+def entries(request: HttpRequest, beginning: str) -> HttpResponse:
+    """Show what has happened."""
+    return JsonResponse([each.text for each in Entry.objects.filter(text__startswith=beginning)], safe=False)
