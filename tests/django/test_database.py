@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from django.db import connections
@@ -75,3 +76,25 @@ class _Counting:
         with self._lock:
             self.opened.add(id(connection))
             self.kept.append(connection)
+
+
+def test_many_that_wait_hold_no_connection(quick_client: Client):
+    """Two hundred invocations that wait, after each has used the database, hold no connection together."""
+    waiting = 200
+    counting = _Counting(set(), set())
+    ask = runtime.link.sync_client()
+    with counting:
+        handles = [ask.send(services.use_and_wait, f"w{number}") for number in range(waiting)]
+        deadline_s = time.monotonic() + 30
+        while Entry.objects.filter(text__startswith="waits ").count() < waiting:
+            assert time.monotonic() < deadline_s, "they did not get there"
+            time.sleep(0.05)
+        open_now = waiting
+        while open_now and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+            own = connections["default"]
+            open_now = sum(each.connection is not None for each in counting.kept if each is not own)
+    assert open_now == 0
+    for awakeable_id in Entry.objects.filter(text__startswith="waits ").values_list("text", flat=True):
+        ask.resolve_awakeable(awakeable_id.split()[1], 1)
+    assert sum(ask.attach(handle.invocation_id, type_hint=int) for handle in handles) == waiting

@@ -58,3 +58,13 @@ def note_once(ctx: SyncContext, text: str) -> None:
         Entry.objects.get_or_create(text=f"{text} {ctx.invocation_id}")
 
     ctx.run_typed("note", note)
+
+
+@orders.handler()
+def use_and_wait(ctx: SyncContext, name: str) -> int:
+    """Use the database in the handler and in a step, and wait for somebody."""
+    awakeable_id, answer = ctx.start.awakeable(type_hint=int)
+    Entry.objects.filter(text=name).count()
+    ctx.run_typed("store", store, text=f"waits {awakeable_id}")
+    Entry.objects.filter(text=name).count()
+    return answer.result()
