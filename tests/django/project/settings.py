@@ -11,10 +11,13 @@ DEBUG = os.environ.get("PROJECT_DEBUG") == "1"
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.django.project.urls"
 USE_TZ = True
+STATIC_URL = "static/"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
     "durably_django",
     "tests.django.project.shop",
 ]
@@ -23,6 +26,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
 ]
 DATABASES = {
     "default": {
@@ -32,7 +36,17 @@ DATABASES = {
     }
 }
 TEMPLATES = [
-    {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True},
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    },
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DURABLY = {"URL": os.environ.get("PROJECT_URL", "memory://")}
