@@ -11,6 +11,8 @@ from wsgiref.validate import validator
 
 import pytest
 
+from durably.endpoint import Endpoint
+from durably.hosting.options import HostingOptions, Unsigned
 from durably.hosting.wsgi import WsgiApp
 from durably.protocol.messages import MessageType
 from tests.hosting import wire
@@ -222,3 +224,14 @@ def test_helpers_run_steps_side_by_side():
     answer = Answer(WsgiApp(Endpoint().bind(service)), environ("/invoke/Fan/out", wire.fresh()))
     assert wire.kinds(answer.body).count(T.PROPOSE_RUN_COMPLETION) == 2
     assert wire.kinds(answer.body)[-1] is T.SUSPENSION
+
+
+@pytest.mark.parametrize(
+    ("server", "peer", "status"),
+    [("gunicorn/27", "127.0.0.1", "200"), ("waitress", "127.0.0.1", "401"), ("waitress", "192.0.2.1", "401")],
+)
+def test_a_server_that_hides_proxies_has_no_local_peers(server: str, peer: str, status: str):
+    """Waitress drops the headers of proxies that it does not trust: a peer on this machine may be one."""
+    app = WsgiApp(Endpoint(), HostingOptions(unsigned=Unsigned.LOOPBACK_ONLY))
+    asked = environ("/discover", method="GET", SERVER_SOFTWARE=server, REMOTE_ADDR=peer)
+    assert Answer(app, asked).status.startswith(status)

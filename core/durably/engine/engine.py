@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import os
 import random as random_module
 import threading
@@ -128,6 +129,7 @@ class Engine:
         self._node: Node | None = None
         self._down: asyncio.Future[StoreError] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: int | None = None
         self._thread: threading.Thread | None = None
         self._leave: asyncio.Event | None = None
         self._pid: int | None = None
@@ -150,6 +152,7 @@ class Engine:
             raise UsageError("This engine was started before.", hint="Make a new one; it continues where this stopped.")
         self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
         self._down = self._loop.create_future()
         self._node = Node(
             self._location,
@@ -318,11 +321,8 @@ class Engine:
     def _run_blocking(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             _, loop = self._started()
-            try:
-                is_own = asyncio.get_running_loop() is loop
-            except RuntimeError:  # no loop runs on this thread, as it should be
-                is_own = False
-            if is_own:
+            # Not by the running loop: all greenlets of a thread have the same, and only one of them runs it.
+            if threading.get_ident() == self._loop_thread:
                 raise UsageError(
                     "A blocking call on the event loop of the engine would wait for itself.",
                     hint="Use client() and await it, or call from another thread.",
@@ -340,7 +340,8 @@ class Engine:
             if self._is_over:
                 work.close()
                 raise _stopped()
-            future = asyncio.run_coroutine_threadsafe(work, loop)
+            # With no context variables: an attempt that begins meanwhile would take the caller's request for its own.
+            future = contextvars.Context().run(asyncio.run_coroutine_threadsafe, work, loop)
             self._outside.add(future)
         future.add_done_callback(self._outside.discard)
         return future

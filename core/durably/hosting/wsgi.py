@@ -51,6 +51,8 @@ StartResponse = Callable[..., Any]
 _HELPER_THREADS: Final = 64  # durable steps running beside their handlers, all requests together
 _DRAIN_LIMIT_BYTES: Final = 64 * 1024 * 1024  # of a refused request; then the server closes the connection
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
 _logger = logging.getLogger(__name__)
 
 
@@ -201,5 +203,16 @@ def _request_of(environ: Environ) -> Request:
         path=path,
         headers=headers,
         mode=mode_of_wsgi(),
-        peer=environ.get("REMOTE_ADDR") or None,
+        peer=_peer_of(environ),
     )
+
+
+def _peer_of(environ: Environ) -> str | None:
+    """Give the peer's address, if it can be believed.
+
+    Waitress takes away the headers by which a proxy on this machine gives itself away; then everybody on the other
+    side of it would seem to be local.
+    """
+    address: str = environ.get("REMOTE_ADDR") or ""
+    is_hidden = str(environ.get("SERVER_SOFTWARE", "")).startswith("waitress") and address in _LOOPBACK
+    return None if is_hidden else address or None

@@ -1,0 +1,210 @@
+"""Callers that wait, on web servers whose workers serve one request at a time.
+
+Owns letting such a worker go while a caller waits for a result: gunicorn's `sync` workers hand over the connection, and
+the answer is written when there is one. Four workers would otherwise serve four waiting callers; and with a Restate
+Server as the runtime, whose invocations need a worker too, they would all wait for each other.
+
+| web server | a caller who waits |
+|---|---|
+| gunicorn `sync`, without TLS | holds a thread that only waits, after `GRACE_S` |
+| our ASGI layer | the same |
+| gunicorn `gthread`, `gevent`, waitress, `flask run` | holds one of the server's threads |
+| others without threads | with a Restate Server: 202 after `PATIENCE_S`; with the embedded engine: holds the worker |
+
+The answer passes the functions that the application runs after each request, in a request context of its own.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any, Final
+
+from flask import Flask
+from flask.wrappers import Response
+
+from durably.web.outcomes import Outcome
+
+__all__ = [
+    "GRACE_S",
+    "PATIENCE_S",
+    "REPLY",
+    "Detached",
+    "Reply",
+    "ReplyLater",
+    "can_detach",
+    "finish_detached",
+    "hand_over",
+    "wait_for",
+]
+
+GRACE_S: Final = 0.02
+"""How long a worker waits itself: most calls are answered by then, as usual."""
+
+PATIENCE_S: Final = 10
+"""How long one waits that cannot be let go, while invocations may need it."""
+
+REPLY: Final = "durably.reply"
+"""Name of a `ReplyLater` in the environment, where a server layer offers one."""
+
+Reply = Callable[[str, list[tuple[str, str]], bytes], None]
+"""Takes status, headers and body."""
+
+
+@dataclass(slots=True)
+class ReplyLater:
+    """What a server layer offers: to take an answer when the application has returned.
+
+    Attributes:
+        send: Takes it.
+        is_taken: Whether the answer comes this way; what the application returned is none then.
+    """
+
+    send: Reply
+    is_taken: bool = False
+
+
+_MAX_WAITING: Final = 1000  # callers in one process; further ones hold the worker
+_SEND_TIMEOUT_S: Final = 30.0
+
+_logger = logging.getLogger("durably.flask")
+_waiting: set[threading.Thread] = set()
+
+
+class Detached(BaseException):
+    """Leaves a view whose caller waits on. No `except Exception` of an application gets in the way."""
+
+    def __init__(self, outcome: Future[Outcome], respond: Callable[[Outcome], Response], body: bytes) -> None:
+        """Keep what answers later."""
+        super().__init__("The caller of a durable view waits on; the worker is free.")
+        self.outcome = outcome
+        self.respond = respond
+        self.body = body
+
+
+def can_detach(environ: dict[str, Any]) -> bool:
+    """Say whether the answer to a request can be given after its worker was let go."""
+    if len(_waiting) >= _MAX_WAITING:
+        return False
+    # An SSLSocket is a subclass, and its state cannot be handed over.
+    return REPLY in environ or (
+        environ.get("wsgi.multithread") is False and type(environ.get("gunicorn.socket")) is socket.socket
+    )
+
+
+def wait_for(work: Callable[[], Outcome], respond: Callable[[Outcome], Response], body: bytes) -> Outcome:
+    """Do `work` on a thread of its own and wait a moment for it.
+
+    Raises:
+        Detached: It takes longer.
+    """
+    future: Future[Outcome] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # raised again where it is waited for
+            future.set_exception(error)
+        finally:
+            _waiting.discard(threading.current_thread())
+
+    thread = threading.Thread(target=run, name="durably-caller", daemon=True)
+    _waiting.add(thread)
+    thread.start()
+    try:
+        return future.result(GRACE_S)
+    except NotYet:
+        if future.done():  # it ended meanwhile, or with this very error
+            return future.result()
+        raise Detached(future, respond, body) from None
+
+
+def hand_over(
+    app: Flask, environ: dict[str, Any], start_response: Callable[..., Any], detached: Detached
+) -> Iterable[bytes]:
+    """Let the worker go, and answer when there is an outcome.
+
+    What is returned goes nowhere; to middleware and to the log of the web server it says that the answer comes later.
+    """
+    later: ReplyLater | None = environ.get(REPLY)
+    if later is None:
+        reply = _take_connection(environ["gunicorn.socket"])
+    else:
+        later.is_taken = True
+        reply = later.send
+    again = {**environ, "wsgi.input": io.BytesIO(detached.body), "CONTENT_LENGTH": str(len(detached.body))}
+    detached.outcome.add_done_callback(lambda outcome: _answer(app, again, detached, outcome, reply))
+    start_response("202 Accepted", [("Content-Length", "0")])
+    return ()
+
+
+def finish_detached(timeout_s: float) -> None:
+    """Give the callers that still wait the time to get their last answer, at the end of the process."""
+    deadline_s = time.monotonic() + timeout_s
+    for thread in list(_waiting):
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+
+
+def _answer(app: Flask, environ: dict[str, Any], detached: Detached, outcome: Future[Outcome], reply: Reply) -> None:
+    """Make the answer as at the end of a request, and send it."""
+    try:
+        reply(*_final(app, environ, detached, outcome))
+    except OSError as error:
+        _logger.debug("A caller who waited has gone: %s", error)
+    except Exception:
+        _logger.exception("A caller who waited could not be answered.")
+        with suppress(OSError):
+            reply("500 INTERNAL SERVER ERROR", [("Content-Length", "0")], b"")
+
+
+def _final(
+    app: Flask, environ: dict[str, Any], detached: Detached, outcome: Future[Outcome]
+) -> tuple[str, list[tuple[str, str]], bytes]:
+    with app.request_context(environ) as context:
+        try:
+            try:
+                response = detached.respond(outcome.result())
+            except Exception as error:
+                response = app.make_response(app.handle_user_exception(error))
+            response = app.process_response(response)
+        except Exception as unhandled:
+            response = app.handle_exception(unhandled)
+        headers = response.get_wsgi_headers(context.request.environ)
+        body = b"" if environ["REQUEST_METHOD"] == "HEAD" else response.get_data()
+        return response.status, [(name, value) for name, value in headers.items()], body
+
+
+def _take_connection(held: socket.socket) -> Reply:
+    """Take the connection away from gunicorn, and leave it one whose other end nobody reads."""
+    connection = held.dup()
+    left, unread = socket.socketpair()
+    unread.shutdown(socket.SHUT_WR)  # gunicorn looks whether there is more of the request
+    os.dup2(left.fileno(), held.fileno(), inheritable=False)
+    left.close()
+
+    def reply(status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        with unread, connection:
+            connection.settimeout(_SEND_TIMEOUT_S)
+            lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
+            lines += [f"Date: {formatdate(usegmt=True)}", "Connection: close", "", ""]
+            connection.sendall("\r\n".join(lines).encode("latin-1") + body)
+            connection.shutdown(socket.SHUT_WR)
+
+    return reply
+
+
+def _forget_waiting() -> None:
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=_forget_waiting)

@@ -1,0 +1,148 @@
+"""HTTP requests on their way through the journal.
+
+Owns what is stored of a request, what never is, and the request context that an attempt gets from it. Stored is what
+the web server and the middleware have said about the request, after which Flask sees on an attempt the URL, headers,
+forms and files that it saw when the call arrived.
+
+| part | stored |
+|---|---|
+| method, URL, query, headers, the peer's address | yes |
+| `Authorization`, `Cookie`, `Proxy-Authorization`, and headers of API keys | never |
+| body | yes, up to `max_upload_bytes` |
+| session | no: it is empty on attempts, and cannot be changed there |
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from flask import Flask
+from flask.ctx import RequestContext
+from flask.sessions import NullSession
+from flask.wrappers import Request
+
+from durably.errors import TerminalError
+
+__all__ = ["CREDENTIAL_HEADERS", "StoredRequest", "limit_body", "store_request"]
+
+CREDENTIAL_HEADERS: Final = frozenset(
+    {
+        *("authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token", "x-access-token"),
+        *("x-csrf-token", "x-csrftoken", "x-amz-security-token", "x-forwarded-access-token"),
+    }
+)
+"""Headers that are never stored; names in lower case."""
+
+_CONNECTION_HEADERS: Final = frozenset({"connection", "expect", "te", "transfer-encoding", "upgrade", "keep-alive"})
+_VARIABLES: Final = (
+    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"),
+    *("REMOTE_ADDR", "CONTENT_TYPE", "wsgi.url_scheme"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request as it was stored.
+
+    Attributes:
+        endpoint: Flask's name of the view.
+        environ: The text variables of its WSGI environment.
+        body: Its bytes.
+        identity: What the identity hook gave.
+    """
+
+    endpoint: str
+    environ: Mapping[str, str]
+    body: bytes
+    identity: Any
+
+    def to_json(self) -> bytes:
+        """Write it.
+
+        Raises:
+            TypeError: The identity is not JSON.
+            ValueError: The same.
+        """
+        content: dict[str, Any] = {"endpoint": self.endpoint, "environ": dict(self.environ)}
+        if self.identity is not None:
+            content["identity"] = self.identity
+        try:
+            content["body"] = self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            content["base64"] = base64.b64encode(self.body).decode("ascii")
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> StoredRequest:
+        """Read it.
+
+        Raises:
+            TerminalError: Somebody called the handler with something else.
+        """
+        try:
+            content: Any = json.loads(data.decode("utf-8", "surrogatepass"))
+            body = base64.b64decode(content["base64"]) if "base64" in content else content["body"].encode("utf-8")
+            environ = {str(name): str(value) for name, value in content["environ"].items()}
+            return cls(str(content["endpoint"]), environ, body, content.get("identity"))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise TerminalError(
+                "The input is no stored request: this handler belongs to a view, so call its URL.", 400
+            ) from error
+
+    def context(self, app: Flask) -> RequestContext:
+        """Give the request context for an attempt."""
+        environ: dict[str, Any] = {
+            **self.environ,
+            "CONTENT_LENGTH": str(len(self.body)),
+            "wsgi.version": (1, 0),
+            "wsgi.input": io.BytesIO(self.body),
+            "wsgi.input_terminated": True,
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+        return RequestContext(app, environ, session=AttemptSession())
+
+
+class AttemptSession(NullSession):
+    """The session of an attempt: empty, because cookies are not stored."""
+
+    def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TerminalError(
+            "A durable view cannot change the session: no browser takes the cookie on an attempt. "
+            "Change it in a view that is not durable."
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
+
+
+def store_request(request: Request, identity: Any, secret_headers: Iterable[str] = ()) -> StoredRequest:
+    """Take what is stored of the request that arrived."""
+    left_out = {f"HTTP_{name.upper().replace('-', '_')}" for name in (*CREDENTIAL_HEADERS, *_CONNECTION_HEADERS)}
+    left_out.update(f"HTTP_{name.upper().replace('-', '_')}" for name in secret_headers)
+    environ = {
+        name: value
+        for name, value in request.environ.items()
+        if isinstance(value, str) and (name in _VARIABLES or (name.startswith("HTTP_") and name not in left_out))
+    }
+    return StoredRequest(request.endpoint or "", environ, request.get_data(), identity)
+
+
+def limit_body(request: Request, limit: int) -> None:
+    """Read the body, before anybody takes it apart, and keep it.
+
+    Raises:
+        RequestEntityTooLarge: It is larger than `limit`.
+    """
+    given = request.max_content_length
+    request.max_content_length = limit if given is None else min(limit, given)
+    request.get_data()
