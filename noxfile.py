@@ -4,6 +4,7 @@
     nox -s tests-3.13        one Python
     nox -s protobuf-5        one protobuf runtime
     nox -s fastapi           the adapter on every FastAPI version of the list
+    nox -s django            the adapter on the supported Django versions
 
 `make test` is what a developer runs and covers one Python; this looks at what changes between environments. The tests
 with real servers run once, in `make test`.
@@ -17,7 +18,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "protobuf", "fastapi", "wheel"]
+nox.options.sessions = ["tests", "protobuf", "fastapi", "django", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
@@ -26,6 +27,7 @@ FASTAPIS = [
     *("0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
     *("0.142.0", "0.147.0", "0.155.0", "0.163.0"),
 ]
+DJANGOS = [("3.11", "5.2.*"), ("3.12", "6.0.*")]
 FASTAPI_TOOLS = [
     *("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "python-multipart", "sqlalchemy[asyncio]", "aiosqlite"),
     *("hypercorn", "psutil", "httpx2>=2"),
@@ -40,6 +42,8 @@ IN_PROCESS = [
     "tests/web",
     "tests/fastapi",
     "--ignore=tests/fastapi/servers",
+    "tests/django",
+    "--ignore=tests/django/servers",
 ]
 
 
@@ -72,6 +76,16 @@ def fastapi(session: nox.Session, version: str) -> None:
     paths = session.posargs or ["tests/fastapi", "--ignore=tests/fastapi/servers"]
     # What an old version, or a new tool, says about its own future is not about us.
     session.run("python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning", *paths)
+
+
+@nox.session
+@nox.parametrize(("python", "version"), DJANGOS, ids=[version for _, version in DJANGOS])
+def django(session: nox.Session, version: str) -> None:
+    """Run the adapter's tests, without server processes, on one version of Django."""
+    tools = ("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "psutil")
+    session.install("-e", ".[django,identity]", f"django=={version}", *tools)
+    paths = session.posargs or ["tests/django", "--ignore=tests/django/servers"]
+    session.run("python", "-m", "pytest", "-q", *paths)
 
 
 @nox.session(python=PYTHONS[0])

@@ -19,6 +19,7 @@ from durably.authoring.current import in_step
 from durably.authoring.drivers import BlockingIO, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
 from durably.authoring.runs import StepMachine, propose_failure, propose_value
+from durably.authoring.wait_guards import wait_guard
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -75,6 +76,7 @@ class BlockingDriver:
     def wait_blocking(self, future: DurableFuture[Any]) -> None:
         """Block until `future` is settled."""
         context, machine = self._context, self._machine
+        guard = wait_guard.get()
         while True:
             if context.ended is not None:
                 raise context.end(context.ended)
@@ -84,12 +86,16 @@ class BlockingDriver:
                 return
             if context.to_decode:
                 continue
+            if guard is not None:
+                guard.check()
             try:
                 progress = machine.progress(future.pending_tree())
             except ProtocolError as error:
                 raise context.broken(error) from error
             match progress:
                 case Progress.WAIT:
+                    if guard is not None and not self._done:
+                        guard.release()
                     self._exchange()
                 case Progress.EXECUTE_RUN:
                     self._execute(machine.run_to_execute, future)

@@ -1,0 +1,127 @@
+"""The rules of Django's database connections for durable handlers.
+
+Owns when connections are closed, and the refusal to wait while a transaction is open.
+
+| where | what |
+|---|---|
+| before an attempt or a step | what is broken or too old is closed, as Django does before a request |
+| after an attempt or a step | connections of the thread that ran it are closed |
+| a `def` handler is about to wait | connections of its thread are closed: a waiting thread holds none |
+| a `def` handler would wait inside `transaction.atomic()` | refused with an error |
+| inside an atomic block | nothing is closed |
+
+Code of `async def` handlers that touches the database runs in the one thread of asgiref's `sync_to_async`, so that all
+of them together hold one connection for each database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connections
+
+from durably.authoring.runs import is_coroutine_action
+from durably.authoring.wait_guards import wait_guard
+from durably.errors import UsageError
+
+if TYPE_CHECKING:
+    from durably.authoring.handlers import Handler
+    from durably.authoring.step_managers import StepInfo, StepManager
+
+__all__ = ["equip", "release_connections", "step_connections"]
+
+
+def release_connections() -> None:
+    """Close this thread's connections, but none with an open atomic block."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _open_blocks() -> dict[str, int]:
+    """Count the atomic blocks that are open in this thread, for each database that has some."""
+    return {
+        connection.alias: 1 + len(connection.savepoint_ids)
+        for connection in connections.all(initialized_only=True)
+        if connection.in_atomic_block
+    }
+
+
+class _ThreadGuard:
+    """Watches the waits of one attempt of a `def` handler."""
+
+    __slots__ = ("_before", "_where")
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._before = _open_blocks()  # of a test case, which wraps everything in a transaction
+
+    def check(self) -> None:
+        for alias, depth in _open_blocks().items():
+            if depth > self._before.get(alias, 0):
+                raise UsageError(
+                    f"{self._where} waits inside transaction.atomic() on database {alias!r}: the transaction would"
+                    " stay open meanwhile, and be rolled back while the journal goes on.",
+                    hint="End the block before the durable call, or put the whole block into one ctx.run step.",
+                )
+
+    def release(self) -> None:
+        release_connections()
+
+
+@contextmanager
+def _blocking_attempt(where: str) -> Generator[None, None, None]:
+    close_old_connections()
+    token = wait_guard.set(_ThreadGuard(where))
+    try:
+        yield
+    finally:
+        wait_guard.reset(token)
+        release_connections()
+
+
+@asynccontextmanager
+async def _awaiting_attempt() -> AsyncGenerator[None, None]:
+    await sync_to_async(close_old_connections)()
+    try:
+        yield
+    finally:
+        await sync_to_async(release_connections)()
+
+
+@contextmanager
+def _blocking_step() -> Generator[None, None, None]:
+    close_old_connections()
+    try:
+        yield
+    finally:
+        release_connections()
+
+
+@asynccontextmanager
+async def _awaiting_step() -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await sync_to_async(release_connections)()
+
+
+def step_connections(info: StepInfo) -> StepManager:
+    """Give what is entered around one execution of a step, in the thread that runs it."""
+    return _awaiting_step() if is_coroutine_action(info.action) else _blocking_step()
+
+
+def equip(handler: Handler) -> None:
+    """Put a handler under the rules; a second time changes nothing."""
+    if step_connections in handler.step_managers:
+        return
+    where = f"{handler.service_name}/{handler.name}"
+
+    def attempt() -> Any:
+        return _awaiting_attempt() if handler.is_async else _blocking_attempt(where)
+
+    handler.context_managers = (attempt, *handler.context_managers)
+    handler.step_managers = (step_connections, *handler.step_managers)

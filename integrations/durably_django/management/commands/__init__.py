@@ -1,0 +1,1 @@
+"""Management commands; each module is one."""

@@ -1,0 +1,153 @@
+"""The runtime of a Django project: one for each process.
+
+Owns when it starts and stops, and what it serves: the views that were decorated, and the services of the `durable`
+modules. It starts with the first request that needs it, or when `durably_django.asgi` or `durably_django.wsgi` make the
+application, and never in a management command that did not ask for it. A forked worker starts its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from durably.endpoint import Endpoint
+from durably.web.link import Link
+from durably_django.settings import configured
+
+if TYPE_CHECKING:
+    from durably.authoring.endpoint import AnyService
+    from durably.engine.clock import Clock
+    from durably.engine.options import EngineOptions
+    from durably.hosting.asgi import AsgiApp
+    from durably.hosting.options import HostingOptions
+
+__all__ = ["Runtime", "runtime"]
+
+_logger = logging.getLogger("durably.django")
+
+
+class Runtime:
+    """What the parts of the adapter know about the project they belong to.
+
+    Attributes:
+        endpoint: Where services are bound.
+        options: Of the embedded engine; set it before the start.
+        hosting: How handlers are run; set it before the start.
+        clock: Of the embedded engine, for tests.
+    """
+
+    def __init__(self) -> None:
+        """Prepare; nothing is read or opened before it is needed."""
+        self.endpoint: Endpoint = Endpoint()
+        self.options: EngineOptions | None = None
+        self.hosting: HostingOptions | None = None
+        self.clock: Clock | None = None
+        self._link: Link | None = None
+        self._pid = 0
+        self._lock = threading.RLock()
+
+    @property
+    def link(self) -> Link:
+        """The way to the runtime, which runs.
+
+        Raises:
+            DurablyError: It cannot be started: a setting, a service or the store.
+        """
+        link = self._link
+        if link is not None and self._pid == os.getpid() and link.is_started:
+            return link
+        return self.start()
+
+    def start(self, *, sends_outbox: bool = True) -> Link:
+        """Start on a thread of its own; nothing happens if it runs in this process.
+
+        Args:
+            sends_outbox: Whether this process takes messages out of the outbox, on another thread.
+
+        Raises:
+            DurablyError: A setting, a service or the store cannot be used.
+        """
+        with self._lock:
+            if self._link is not None and self._pid == os.getpid() and self._link.is_started:
+                return self._link
+            self.prepare()
+            link = self.unstarted_link()
+            link.start_blocking()
+            self._link, self._pid = link, os.getpid()
+            if sends_outbox:
+                self._start_relay()
+        atexit.register(link.stop_blocking)
+        return link
+
+    @property
+    def invoke_app(self) -> AsgiApp | None:
+        """What a Restate Server calls; None while nothing runs, or with the embedded engine."""
+        link = self._link
+        return None if link is None else link.invoke_app
+
+    @cached_property
+    def prefix(self) -> str:
+        """Of the routes; read once, because a server asks for each request."""
+        return configured().prefix
+
+    def _start_relay(self) -> None:
+        from durably_django.outbox.relay import relay
+
+        relay.start()
+        atexit.register(relay.stop)
+
+    def unstarted_link(self) -> Link:
+        """Make a link with the settings as they are now; nothing is opened."""
+        return Link(configured(), self.endpoint, options=self.options, hosting=self.hosting, clock=self.clock)
+
+    def prepare(self) -> None:
+        """Find all views and services, and put their handlers under the database rules.
+
+        Raises:
+            RegistrationError: One cannot work.
+        """
+        from durably_django.database import equip
+        from durably_django.discovery import find_views
+
+        find_views()
+        for service in self.endpoint.services.values():
+            for handler in service.handlers.values():
+                equip(handler)
+
+    def stop(self) -> None:
+        """Stop, in bounded time; what was acknowledged goes on with the next start."""
+        from durably_django.outbox.relay import relay
+
+        relay.stop()  # first: it would start the runtime again
+        with self._lock:
+            link, self._link = self._link, None
+        if link is not None:
+            atexit.unregister(link.stop_blocking)
+            if link.is_started:
+                link.stop_blocking()
+
+    def start_for_request(self, **_: Any) -> None:
+        """Start when the first request comes, whatever it asks for: timers have to go on after a restart.
+
+        A failure is logged; the request goes on.
+        """
+        link = self._link
+        if link is not None and self._pid == os.getpid():
+            return
+        try:
+            self.start()
+        except Exception:
+            _logger.exception("The runtime of durable handlers could not be started.")
+
+    def bind(self, *services: AnyService) -> None:
+        """Serve services that were made elsewhere; one that is served already is left alone."""
+        known = self.endpoint.services
+        self.endpoint.bind(*(each for each in services if known.get(each.name) is not each))
+
+
+runtime: Final = Runtime()
+"""The project's."""

@@ -1,0 +1,1 @@
+"""A Django project with plain and durable views, for the tests."""

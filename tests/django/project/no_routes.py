@@ -1,0 +1,5 @@
+"""A URL configuration without the routes of durably."""
+
+from typing import Any
+
+urlpatterns: list[Any] = []

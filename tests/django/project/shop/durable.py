@@ -1,0 +1,70 @@
+"""Services that are found because of the module's name."""
+
+from datetime import timedelta
+
+from durably import Context, Service, SyncContext, SyncObjectContext, VirtualObject
+from durably.sync import gather  # noqa: F401 - a name that is no service
+from tests.django.project.shop.models import Entry
+
+orders = Service("orders")
+baskets = VirtualObject("baskets")
+
+
+@orders.handler()
+def place(ctx: SyncContext, order_id: str) -> int:
+    """Store two entries, one in a step and one outside, and wait between."""
+    ctx.run_typed("store", store, text=f"step {order_id}")
+    ctx.sleep(timedelta(milliseconds=1))
+    return Entry.objects.filter(text=f"step {order_id}").count()
+
+
+@orders.handler()
+async def place_async(ctx: Context, order_id: str) -> int:
+    """Do the same with Django's asynchronous interface."""
+    await ctx.run_typed("store", store_async, text=f"step {order_id}")
+    await ctx.sleep(timedelta(milliseconds=1))
+    return await Entry.objects.filter(text=f"step {order_id}").acount()
+
+
+@orders.handler()
+def record(ctx: SyncContext, text: str) -> None:
+    """Store one entry in a step: what the outbox sends."""
+    ctx.run_typed("store", store, text=text)
+
+
+@baskets.handler()
+def put(ctx: SyncObjectContext, item: str) -> int:
+    """Count what was put into a basket."""
+    count = (ctx.get("count", type_hint=int) or 0) + 1
+    ctx.set("count", count)
+    return count
+
+
+def store(text: str) -> int:
+    """Store an entry."""
+    return int(Entry.objects.create(text=text).pk)
+
+
+async def store_async(text: str) -> int:
+    """Store an entry."""
+    return int((await Entry.objects.acreate(text=text)).pk)
+
+
+@orders.handler()
+def note_once(ctx: SyncContext, text: str) -> None:
+    """Store which invocation a message started; a repeated step stores nothing more."""
+
+    def note() -> None:
+        Entry.objects.get_or_create(text=f"{text} {ctx.invocation_id}")
+
+    ctx.run_typed("note", note)
+
+
+@orders.handler()
+def use_and_wait(ctx: SyncContext, name: str) -> int:
+    """Use the database in the handler and in a step, and wait for somebody."""
+    awakeable_id, answer = ctx.start.awakeable(type_hint=int)
+    Entry.objects.filter(text=name).count()
+    ctx.run_typed("store", store, text=f"waits {awakeable_id}")
+    Entry.objects.filter(text=name).count()
+    return answer.result()

@@ -1,0 +1,5 @@
+"""The project for WSGI servers."""
+
+from durably_django.wsgi import get_wsgi_application
+
+application = get_wsgi_application()

@@ -1,0 +1,100 @@
+"""The database rules: when connections are closed, and what is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.db import connections
+from django.test import Client
+
+from durably_django.runtime import runtime
+from tests.django.project.shop import durable as services
+from tests.django.project.shop.models import Entry
+
+
+def test_services_use_the_database_straight_away(client: Client):
+    """A service of the `durable` module is found, and its steps store once; in both colours."""
+    ask = runtime.link.sync_client()
+    assert ask.call(services.place, "s1") == 1
+    assert ask.call(services.place_async, "s2") == 1
+    assert ask.call(services.put, "apple", key="b") == 1
+    assert ask.call(services.put, "apple", key="b") == 2
+
+
+def test_waiting_holds_no_connection(quick_client: Client):
+    """A connection that the handler opened is closed around steps and before it waits."""
+    said = quick_client.post("/connections/").json()
+    assert said == {"before": True, "in_step": False, "after_step": False, "after_wait": False}
+
+
+def test_waiting_in_a_transaction_is_refused(client: Client):
+    """`transaction.atomic()` around a durable wait raises an error that says what to do, and rolls back."""
+    answer = client.post("/atomic/")
+    assert answer.status_code == 418, answer.content
+    assert b"waits inside transaction.atomic() on database 'default'" in answer.content
+    assert b"put the whole block into one ctx.run step" in answer.content
+    assert not Entry.objects.filter(text="in the block").exists()
+
+
+def test_no_connection_stays_open(quick_client: Client):
+    """After many attempts no thread of the engine holds a connection, nor does the caller's own after the call."""
+    opened: set[int] = set()
+    closed: set[int] = set()
+    counting = _Counting(opened, closed)
+    with counting:
+        for number in range(5):
+            assert quick_client.post(f"/steps/many{number}/").json() == {"count": 1}
+            assert runtime.link.sync_client().call(services.place_async, f"async{number}") == 1
+    runtime.stop()
+    own = {id(each) for each in counting.kept if each.connection is not None}
+    ours = {id(connections["default"])}
+    assert opened
+    assert own <= ours, "a thread of the engine still holds a connection"
+
+
+class _Counting:
+    """Remembers every connection that is opened, in any thread."""
+
+    def __init__(self, opened: set[int], closed: set[int]) -> None:
+        self.opened, self.closed = opened, closed
+        self.kept: list[Any] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        from django.db.backends.signals import connection_created
+
+        connection_created.connect(self._created)
+
+    def __exit__(self, *_: object) -> None:
+        from django.db.backends.signals import connection_created
+
+        connection_created.disconnect(self._created)
+
+    def _created(self, connection: Any, **_: Any) -> None:
+        with self._lock:
+            self.opened.add(id(connection))
+            self.kept.append(connection)
+
+
+def test_many_that_wait_hold_no_connection(quick_client: Client):
+    """Two hundred invocations that wait, after each has used the database, hold no connection together."""
+    waiting = 200
+    counting = _Counting(set(), set())
+    ask = runtime.link.sync_client()
+    with counting:
+        handles = [ask.send(services.use_and_wait, f"w{number}") for number in range(waiting)]
+        deadline_s = time.monotonic() + 30
+        while Entry.objects.filter(text__startswith="waits ").count() < waiting:
+            assert time.monotonic() < deadline_s, "they did not get there"
+            time.sleep(0.05)
+        open_now = waiting
+        while open_now and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+            own = connections["default"]
+            open_now = sum(each.connection is not None for each in counting.kept if each is not own)
+    assert open_now == 0
+    for awakeable_id in Entry.objects.filter(text__startswith="waits ").values_list("text", flat=True):
+        ask.resolve_awakeable(awakeable_id.split()[1], 1)
+    assert sum(ask.attach(handle.invocation_id, type_hint=int) for handle in handles) == waiting
