@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from durably.authoring.calls import HandlerType
 from durably.authoring.handlers import HandlerKind
-from durably.client.requests import call_request, handler_target, typed_body
+from durably.client.requests import call_request
+from durably.client.targets import handler_target, typed_body
 from durably.errors import UsageError
 from durably_django.models import OutboxMessage
 from durably_django.outbox.relay import relay
