@@ -145,6 +145,7 @@ def test_the_django_example(monkeypatch: pytest.MonkeyPatch):
     import django.urls
     from django.conf import settings
     from django.http import HttpRequest, HttpResponse
+    from django.test import override_settings
 
     def home(request: HttpRequest) -> HttpResponse:
         return HttpResponse(b"the shop")
@@ -153,7 +154,12 @@ def test_the_django_example(monkeypatch: pytest.MonkeyPatch):
     urls.urlpatterns = [django.urls.path("", home)]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "readme_urls", urls)
     if not settings.configured:
-        settings.configure(ROOT_URLCONF="readme_urls", ALLOWED_HOSTS=["*"], SECRET_KEY="not secret")
+        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="not secret")
+    with override_settings(ROOT_URLCONF="readme_urls", MIDDLEWARE=[]):  # another test may have set up its project
+        _serve_the_django_example()
+
+
+def _serve_the_django_example() -> None:
     application = run_blocks('durably.Service("Checkout")', "get_asgi_application")["application"]
 
     async def use(client: httpx.AsyncClient) -> None:
