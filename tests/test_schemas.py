@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pydantic
 import pytest
 
 from durably.errors import SerdeError, UsageError
-from durably.schemas import MAX_DEPTH
+from durably.schemas import MAX_DEPTH, build_format
 from durably.serde import (
     MsgspecJsonSerde,
     TypedSerde,
@@ -185,3 +186,17 @@ def test_whatever_is_written_can_be_read(hint: Any) -> None:
     wide = [[[text] for text in ("[[[[", "]", '"{')] * 100, {"k": [{}] * 300}]
     assert serde.deserialize(serde.serialize(wide)) == wide
     assert serde.deserialize(serde.serialize(["[" * 1000])) == ["[" * 1000]
+
+
+def test_infinity_is_left_out_of_schemas():
+    """JSON has no form for it: the default of a limit would make the whole manifest unwritable."""
+
+    class Limit(pydantic.BaseModel):
+        most: float = float("inf")
+        choices: list[float] = [float("nan"), 1.5]
+
+    schema = build_format(Limit).schema("validation")
+    assert schema is not None
+    assert json.loads(json.dumps(schema, allow_nan=False)) == schema
+    assert "default" not in schema["properties"]["most"]
+    assert schema["properties"]["choices"]["type"] == "array"

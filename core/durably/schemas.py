@@ -7,11 +7,13 @@ handlers or the wire.
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic_core import from_json
 
@@ -208,7 +210,7 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
 
     def schema(mode: SchemaMode) -> dict[str, Any] | None:
         try:
-            return adapter.json_schema(mode=mode)
+            return _without_infinity(adapter.json_schema(mode=mode))
         except PydanticInvalidForJsonSchema:
             return None
 
@@ -218,6 +220,31 @@ def _pydantic_format(hint: Any, adapter: TypeAdapter[Any]) -> JsonFormat:
         schema=schema,
         accepts_none=_accepts_none(validate_python),
     )
+
+
+def _without_infinity(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out members that are NaN or infinity, such as the default of a limit: JSON has no form for them."""
+    try:
+        json.dumps(schema, allow_nan=False)
+    except ValueError:
+        finite: dict[str, Any] = _finite(schema)
+        return finite
+    return schema
+
+
+def _finite(part: Any) -> Any:
+    match part:
+        case dict():
+            members = cast("dict[str, Any]", part)
+            return {name: _finite(value) for name, value in members.items() if not _is_infinite(value)}
+        case list():
+            return [_finite(value) for value in cast("list[Any]", part) if not _is_infinite(value)]
+        case _:
+            return part
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _accepts_none(validate_python: Callable[[Any], Any]) -> bool:

@@ -29,10 +29,12 @@ from durably.web.making import HandlerKeywords, ServiceMaker
 from durably.web.naming import EndpointOptions
 from durably.web.settings import Settings, read_settings
 from durably_fastapi.binder import remember_host
-from durably_fastapi.client import AnyClient, AnySyncClient
+from durably_fastapi.checking import check_routes
+from durably_fastapi.client import CTX_CALLS, AnyClient, AnySyncClient
 from durably_fastapi.dispatch import Dispatch
 from durably_fastapi.endpoint import make_endpoint
 from durably_fastapi.failures import framework_failures
+from durably_fastapi.markers import only_outside
 from durably_fastapi.openapi import document_durable_routes
 from durably_fastapi.polling import add_polling_route
 from durably_fastapi.runtime import Runtime
@@ -150,6 +152,7 @@ class Durably(ServiceMaker):
         build = app.build_middleware_stack
 
         def build_with_dispatch() -> ASGIApp:
+            check_routes(app, runtime.endpoint)
             document_durable_routes(app, runtime)  # again, for an application that has replaced its `openapi` since
             stack = build()
             if not isinstance(stack, ServerErrorMiddleware):
@@ -258,14 +261,18 @@ class Durably(ServiceMaker):
 
     # ---- running
 
+    @only_outside(CTX_CALLS)
     def client(self) -> AnyClient:
         """Give the client: `Depends(durably.client)`, or call it. It can be used while the application runs.
+
+        It is for ordinary endpoints and other code: durable functions call through their context.
 
         Raises:
             EngineStoppedError: The application has not started.
         """
         return self._runtime.link.client()
 
+    @only_outside(CTX_CALLS)
     def sync_client(self) -> AnySyncClient:
         """Give the client for `def` endpoints, whose methods block; see `client`."""
         return self._runtime.link.sync_client()

@@ -9,13 +9,14 @@ application exists.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from durably.errors import UsageError
 from durably_fastapi.dispatch import Outgoing, outgoing_of
+from durably_fastapi.markers import only_outside
 
 if TYPE_CHECKING:
     from durably.client.aio import Client
@@ -30,6 +31,7 @@ else:
     AnyClient = AnySyncClient = Any
 
 __all__ = [
+    "CTX_CALLS",
     "AnyClient",
     "AnySyncClient",
     "DurableClient",
@@ -38,6 +40,13 @@ __all__ = [
     "current_outgoing",
     "current_sync_client",
 ]
+
+
+CTX_CALLS: Final = (
+    "The client is for ordinary endpoints. Here, call handlers with ctx.service_call, ctx.object_call or"
+    " ctx.workflow_call, and send to them with ctx.service_send, ctx.object_send or ctx.workflow_send."
+)
+"""What a durable function does in the place of using the client."""
 
 
 def current_outgoing(connection: HTTPConnection) -> Outgoing:
@@ -54,18 +63,20 @@ def current_outgoing(connection: HTTPConnection) -> Outgoing:
     return outgoing
 
 
+@only_outside(CTX_CALLS)
 async def current_client(connection: HTTPConnection) -> AnyClient:
     """Give the client of the application that the request reached; the dependency behind `DurableClient`."""
     return current_outgoing(connection).runtime.link.client()
 
 
+@only_outside(CTX_CALLS)
 async def current_sync_client(connection: HTTPConnection) -> AnySyncClient:
     """Give the blocking client of the application that the request reached; behind `DurableSyncClient`."""
     return current_outgoing(connection).runtime.link.sync_client()
 
 
 DurableClient = Annotated[AnyClient, Depends(current_client)]
-"""The client, for `async def` endpoints: `client: DurableClient`."""
+"""The client, for ordinary `async def` endpoints: `client: DurableClient`. Durable ones call through their context."""
 
 DurableSyncClient = Annotated[AnySyncClient, Depends(current_sync_client)]
-"""The client whose methods block, for `def` endpoints: `client: DurableSyncClient`."""
+"""The client whose methods block, for ordinary `def` endpoints: `client: DurableSyncClient`."""

@@ -33,7 +33,7 @@ from durably_fastapi.analysis import (
     read_parameters,
     read_result_type,
 )
-from durably_fastapi.markers import EdgeMark, PerAttemptMark, StepMark
+from durably_fastapi.markers import EdgeMark, PerAttemptMark, StepMark, instead_of
 
 __all__ = [
     "Argument",
@@ -263,6 +263,11 @@ class _Divider:
         if is_step or isinstance(declared.mark, StepMark):
             node = self.node(declared, is_step=True, depth=depth)
             return Argument(declared, Source.NODE if is_step else Source.STEP, node)
+        instead = instead_of(declared.call)
+        if instead is not None:
+            raise RegistrationError(
+                f"{declared} acts outside of the journal: each attempt would do it again.", hint=instead
+            )
         below = _look_below(declared, depth)
         if isinstance(declared.mark, EdgeMark) and below.attempt:
             raise RegistrationError(

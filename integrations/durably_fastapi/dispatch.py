@@ -14,6 +14,7 @@ because one that buffers or compresses would break their streams; all others pas
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -31,6 +32,7 @@ __all__ = ["SCOPE_KEY", "Dispatch", "Outgoing", "outgoing_of"]
 
 SCOPE_KEY: Final = "durably_fastapi.outgoing"
 _RETRY_AFTER_S: Final = "1"
+_END_OF_WAITING: Final = "graceful shutdown"  # what uvicorn cancels requests with that are still open then
 
 _logger = logging.getLogger(__name__)
 
@@ -42,9 +44,10 @@ class Outgoing:
 
     Attributes:
         runtime: Of the application that the request is for.
+        is_waiting: Whether it waits for the result of a durable call, which goes on without it.
     """
 
-    __slots__ = ("_before", "_is_replaced", "_send", "runtime")
+    __slots__ = ("_before", "_has_begun", "_is_replaced", "_send", "is_waiting", "runtime")
 
     def __init__(self, runtime: Runtime, send: Send) -> None:
         """Stand before `send`."""
@@ -52,6 +55,8 @@ class Outgoing:
         self._send = send
         self._before: list[BeforeAnswer] = []
         self._is_replaced = False
+        self._has_begun = False
+        self.is_waiting: bool = False
 
     def before_answer(self, work: BeforeAnswer) -> None:
         """Do `work` before the answer leaves; if it raises a `DurablyError`, the answer is a 503 instead."""
@@ -71,7 +76,21 @@ class Outgoing:
                 self._is_replaced = True
                 await self._refuse()
                 return
+        self._has_begun = True
         await self._send(message)
+
+    async def end_waiting(self, cancelled: asyncio.CancelledError) -> None:
+        """Answer a call whose waiting the server ends because it stops: 503, as the result is still to come.
+
+        Raises:
+            CancelledError: It was cancelled by somebody else, or does not wait, or has its answer already.
+        """
+        task = asyncio.current_task()
+        is_by_server = any(_END_OF_WAITING in str(each) for each in cancelled.args)
+        if task is None or not is_by_server or not self.is_waiting or self._has_begun:
+            raise cancelled
+        task.uncancel()
+        await self._refuse()
 
     async def _refuse(self) -> None:
         response = JSONResponse({"detail": "Service Unavailable"}, 503, {"retry-after": _RETRY_AFTER_S})
@@ -116,7 +135,10 @@ class Dispatch:
             await invoke_app(scope, receive, send)
             return
         outgoing = scope[SCOPE_KEY] = Outgoing(self._runtime, send)
-        await self.app(scope, receive, outgoing.send)
+        try:
+            await self.app(scope, receive, outgoing.send)
+        except asyncio.CancelledError as cancelled:
+            await outgoing.end_waiting(cancelled)
 
     def _health(self, scope: Scope) -> Response:
         answer = self._routes.route(Request(scope["method"], "/health", (), ProtocolMode.REQUEST_RESPONSE))

@@ -24,6 +24,7 @@ from durably.web.calls import EndpointCall, perform
 from durably_fastapi.answers import answer
 from durably_fastapi.carriable import upload_bytes
 from durably_fastapi.dependencies import Named
+from durably_fastapi.dispatch import outgoing_of
 from durably_fastapi.payloads import PayloadSerde
 from durably_fastapi.shim import close_dependencies, to_json
 
@@ -136,7 +137,13 @@ def make_edge(
             headers={name: request.headers[name] for name in _HANDED_ON if name in request.headers},
         )
         await close_dependencies(request)
-        return await answer(endpoint, await perform(endpoint.host.link, made), request, given)
+        outgoing = outgoing_of(request.scope)
+        if outgoing is None:  # the application was not taken over
+            return await answer(endpoint, await perform(endpoint.host.link, made), request, given)
+        outgoing.is_waiting = True
+        outcome = await perform(endpoint.host.link, made)
+        outgoing.is_waiting = False
+        return await answer(endpoint, outcome, request, given)
 
     target = plain_function(function)
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from durably.authoring.handlers import Handler, attach_handler
 from durably.errors import RegistrationError, UsageError
+from durably.web.making import HandlerKeywords
 from durably.web.naming import EndpointOptions, Naming, function_name, service_for
 from durably_fastapi.analysis import CallKind, call_kind, describe_call, read_result_type
 from durably_fastapi.attempts import check_contexts, make_attempt
@@ -28,6 +29,7 @@ __all__ = ["DurableEndpoint", "find_endpoint", "make_endpoint"]
 
 _ATTRIBUTE: Final = "__durably_endpoint__"
 _ROUTES: Final = "__durably_routes__"
+_OPTIONS: Final = ("service", "name", "key", "shared", "workflow", *HandlerKeywords.__annotations__)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -87,8 +89,11 @@ def make_endpoint(function: Callable[..., Any], *, host: Host, options: Endpoint
     try:
         register(attempt, payload, serde, dict(options.handler))
     except TypeError as error:
+        unknown = [each for each in options.handler if each not in HandlerKeywords.__annotations__]
+        if not unknown:
+            raise
         raise RegistrationError(
-            f"{where}: {error}.", hint="Options are those of the service's handler decorator."
+            f"{where}: there is no option {unknown[0]!r}.", hint=f"There are {', '.join(_OPTIONS)}."
         ) from error
     handler = service.handlers[naming.handler]
     endpoint = DurableEndpoint(host, handler, function, edge, options)

@@ -9,6 +9,7 @@ text travels in the failure's metadata.
 | `HTTPException` below 500 | terminal, with status, detail and headers | the same exception |
 | `HTTPException` from 500 on | retried | |
 | `RequestValidationError`, pydantic's `ValidationError` | terminal 422 with the errors | `RequestValidationError` |
+| `ResponseValidationError`, for what it returned | terminal 500 with the errors | the same exception |
 | what the app has a handler for that answers with a 4xx | terminal with that answer | that answer |
 | anything else | what `failures=` says, else retried | |
 """
@@ -27,11 +28,17 @@ from typing import Any, Final, cast
 import pydantic
 from fastapi import HTTPException
 from fastapi.encoders import jsonable_encoder
-from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.exceptions import (
+    RequestValidationError,
+    ResponseValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from durably.authoring.current import current_attempt
 from durably.authoring.failures import FailureMap, FailureRule
 from durably.errors import OutcomeError, TerminalError
 from durably.web.outcomes import Failed
@@ -47,6 +54,7 @@ _logger: Final = logging.getLogger("durably.fastapi")
 _DETAIL: Final = "durably.detail"
 _HEADERS: Final = "durably.headers"
 _ERRORS: Final = "durably.errors"
+_RESULT_ERRORS: Final = "durably.result_errors"
 _RESPONSE: Final = "durably.response"
 
 _FIRST_SERVER_ERROR: Final = 500
@@ -57,6 +65,7 @@ _GENERAL: Final = (
     StarletteHTTPException,
     HTTPException,
     RequestValidationError,
+    ResponseValidationError,
     WebSocketRequestValidationError,
 )
 """Exceptions whose handlers write answers of their own accord at the edge, when the exception is raised there."""
@@ -65,7 +74,8 @@ _GENERAL: Final = (
 def framework_failures(host: Host) -> FailureMap:
     """Give the rules for all handlers of an application; a map of the user's goes over it (`ours | theirs`).
 
-    `HTTPException` below 500 and invalid input are terminal with their status. So is what the application has an
+    `HTTPException` below 500 and invalid input are terminal with their status, and a result that the route refuses is
+    with 500: the steps are done, and every further attempt would return the same. So is what the application has an
     exception handler for, if that answers with a 4xx. `host.app` is looked at when an exception comes, not before.
     """
 
@@ -78,6 +88,7 @@ def framework_failures(host: Host) -> FailureMap:
     rules: dict[type[BaseException], FailureRule] = {
         StarletteHTTPException: of_http,
         RequestValidationError: _of_validation,
+        ResponseValidationError: _of_refused_result,
         pydantic.ValidationError: lambda error: _ask_application(host, error) or _of_validation(error),
         Exception: of_any,
     }
@@ -99,10 +110,24 @@ def _of_http_exception(error: StarletteHTTPException) -> TerminalError | None:
 
 def _of_validation(error: RequestValidationError | pydantic.ValidationError) -> TerminalError:
     """Take what is wrong, without the values that were wrong."""
-    found = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
-    errors = to_json(jsonable_encoder(found)).decode()
-    places = "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found)
+    errors, places = _without_values(error)
     return TerminalError(f"Invalid input: {places}.", 422, {_ERRORS: errors})
+
+
+def _of_refused_result(error: ResponseValidationError) -> TerminalError:
+    errors, places = _without_values(error)
+    attempt = current_attempt.get()
+    where = "An endpoint" if attempt is None else attempt.describe()
+    _logger.error("%s returned what its route's response model refuses, so the call fails: %s.", where, places)
+    return TerminalError(
+        f"The result is not what the response model promises: {places}.", 500, {_RESULT_ERRORS: errors}
+    )
+
+
+def _without_values(error: ValidationException | pydantic.ValidationError) -> tuple[str, str]:
+    found = [{key: each[key] for key in ("type", "loc", "msg")} for each in error.errors()]
+    places = "; ".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found)
+    return to_json(jsonable_encoder(found)).decode(), places
 
 
 def _ask_application(host: Host, error: Exception) -> TerminalError | None:
@@ -188,6 +213,7 @@ def answer_failure(failed: Failed) -> Response:
     Raises:
         HTTPException: For the application's handler of it to write.
         RequestValidationError: As above.
+        ResponseValidationError: As without durability: the application's handler of it answers, or the server with 500.
     """
     metadata = failed.metadata
     if _RESPONSE in metadata:
@@ -198,6 +224,8 @@ def answer_failure(failed: Failed) -> Response:
             return response
     if _ERRORS in metadata:
         raise RequestValidationError(json.loads(metadata[_ERRORS]))
+    if _RESULT_ERRORS in metadata:
+        raise ResponseValidationError(json.loads(metadata[_RESULT_ERRORS]))
     detail: Any = json.loads(metadata[_DETAIL]) if _DETAIL in metadata else failed.message
     headers: dict[str, str] = json.loads(metadata[_HEADERS]) if _HEADERS in metadata else {}
     raise HTTPException(failed.status, detail, {**headers, **failed.headers} or None)

@@ -4,16 +4,30 @@
     repo: Annotated[Repository, Depends(repository), PerAttempt]   # on each attempt
     db: Annotated[Session, Depends(get_db), Step]              # inside each `run`, and closed right after it
 
-Owns the three marks and nothing else. Without one, `durably_fastapi.dependencies` decides.
+Owns the three marks, and the mark of dependencies that no handler may take. Without one, `durably_fastapi.dependencies`
+decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-__all__ = ["Edge", "EdgeMark", "PerAttempt", "PerAttemptMark", "Step", "StepMark"]
+__all__ = [
+    "Edge",
+    "EdgeMark",
+    "PerAttempt",
+    "PerAttemptMark",
+    "Step",
+    "StepMark",
+    "instead_of",
+    "only_outside",
+]
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_INSTEAD: Final = "__durably_instead__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +64,19 @@ PerAttempt: Final = PerAttemptMark()
 
 Step: Final = StepMark()
 """Open this dependency inside each `run`, and close it right after."""
+
+
+def only_outside(instead: str) -> Callable[[FunctionT], FunctionT]:
+    """Keep a dependency out of endpoints and handlers that are durable; `instead` says what to use there."""
+
+    def mark(function: FunctionT) -> FunctionT:
+        setattr(function, _INSTEAD, instead)
+        return function
+
+    return mark
+
+
+def instead_of(call: object) -> str | None:
+    """Give what to use in the place of a dependency that durable functions may not take; None if they may."""
+    instead: str | None = getattr(call, _INSTEAD, None)
+    return instead

@@ -39,6 +39,7 @@ from durably_fastapi.analysis import metadata_of
 from durably_fastapi.carriable import carried_type, what_is_lost
 from durably_fastapi.dependencies import Named
 from durably_fastapi.markers import EdgeMark, PerAttemptMark, StepMark
+from durably_fastapi.reading_back import first_difference, is_custom
 
 __all__ = ["PayloadSerde", "make_payload"]
 
@@ -59,12 +60,33 @@ class _Field:
     name: str
     adapter: TypeAdapter[Any]
     is_plain: bool
+    is_read_back: bool
 
     def write(self, value: Any) -> bytes:
         if self.is_plain:
             _refuse_objects(value, self.name)
             return to_json(value, inf_nan_mode="strings")
-        return self.adapter.dump_json(value, **_WRITE)
+        data = self.adapter.dump_json(value, **_WRITE)
+        if b"null" in data:  # what a model of its own configuration writes for infinity, too
+            data = to_json(self.adapter.dump_python(value, mode="json", **_WRITE), inf_nan_mode="strings")
+        if self.is_read_back:
+            self._read_back(value, data)
+        return data
+
+    def _read_back(self, value: Any, data: bytes) -> None:
+        cause: Exception | None = None
+        try:
+            changed = first_difference(value, self.adapter.validate_json(data, **_READ), self.name)
+        except ValidationError as error:
+            changed, cause = ".".join((self.name, *(str(part) for part in error.errors()[0]["loc"]))), error
+        except Exception as error:  # a validator may raise what it likes
+            changed, cause = self.name, error
+        if changed is not None:
+            raise UsageError(
+                f"`{changed}` does not survive the way to the attempts: it is written as JSON and read again, and a"
+                " validator or serializer of its type does not give the same value then.",
+                hint="Let it read what it has written, or let the endpoint take a model without it.",
+            ) from cause
 
 
 class PayloadSerde(TypedSerde[Mapping[str, Any]]):
@@ -84,6 +106,7 @@ class PayloadSerde(TypedSerde[Mapping[str, Any]]):
 
         Raises:
             SerdeError: A name is unknown, or a value is not of its type.
+            UsageError: A validator or a serializer of the user's does not let a value be read as it was.
         """
         values = dict(obj or {})
         parts: list[bytes] = []
@@ -139,7 +162,7 @@ def make_payload(title: str, carried: Mapping[str, Named]) -> PayloadSerde:
         if named.name == _UNSET:
             raise RegistrationError(f"{named.declared}: this name is reserved.", hint="Rename the parameter.")
         annotation, info = _definition(named)
-        fields.append(_Field(named.name, _adapter(annotation, named), named.type in _UNTYPED))
+        fields.append(_Field(named.name, _adapter(annotation, named), named.type in _UNTYPED, _is_custom(named)))
         # Parameters may be called what no attribute of a model may: `_user`, `json`, `model_config`.
         definitions[f"value_{index}"] = (annotation, info)
         names_of[f"value_{index}"] = named.name
@@ -228,6 +251,11 @@ def _type_adapter(annotation: Any) -> TypeAdapter[Any]:
         if error.code != "type-adapter-config-unused":
             raise
         return TypeAdapter(annotation)  # it brings its own
+
+
+def _is_custom(named: Named) -> bool:
+    checks = metadata_of(named.declared.parameter.annotation)
+    return is_custom(named.type) or any(isinstance(each, (PlainSerializer, WrapSerializer)) for each in checks)
 
 
 def _refuse_objects(value: Any, name: str) -> None:

@@ -8,6 +8,7 @@ travels with its status, headers and body.
 from __future__ import annotations
 
 import json
+import logging
 import typing
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -25,6 +26,8 @@ from durably_fastapi.shim import serialize_result, to_json
 __all__ = ["ResultSerde", "carry", "rebuild", "refuse_streams", "result_serde"]
 
 _LENGTH: Final = "content-length"
+
+_logger: Final = logging.getLogger("durably.fastapi")
 
 
 def rebuild(carried: CarriedResponse) -> Response:
@@ -77,20 +80,24 @@ class ResultSerde(TypedSerde[Any]):
         """Write a result or a response.
 
         Raises:
-            TerminalError: A response that cannot be recorded.
+            TerminalError: A response that cannot be recorded, or a result without a JSON form.
             ResponseValidationError: Not what the route promises.
         """
         if isinstance(obj, Response):
             return carry(obj, self._where).to_json()
-        content = serialize_result(self._find_route(), obj)
+        try:
+            content = serialize_result(self._find_route(), obj)
+            data = b"" if content is None else to_json(content)
+        except (TypeError, ValueError) as error:
+            raise self._has_no_json(error) from error
         if content is None:
             return b""
-        try:
-            data = to_json(content)
-        except ValueError as error:
-            raise SerdeError(f"The result of {self._where} has no JSON form: {error}.") from error
         check_written(data)
         return as_data(data)
+
+    def _has_no_json(self, error: Exception) -> TerminalError:
+        _logger.error("%s returned what has no JSON form, so the call fails.", self._where, exc_info=error)
+        return TerminalError(f"The result of {self._where} has no JSON form.")
 
     def deserialize(self, buf: bytes) -> Any:
         """Read a result; of a response, its body if that is JSON.

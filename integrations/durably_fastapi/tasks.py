@@ -33,6 +33,7 @@ from durably.errors import RegistrationError, UsageError
 from durably_fastapi.analysis import Declared, Role, describe_call, read_parameters
 from durably_fastapi.client import current_outgoing
 from durably_fastapi.host import Host
+from durably_fastapi.markers import only_outside
 
 __all__ = ["DurableBackgroundTasks", "Task", "TaskList", "make_task", "open_task_list"]
 
@@ -115,6 +116,10 @@ class TaskList:
         self._tasks.clear()
 
 
+@only_outside(
+    "DurableBackgroundTasks is for ordinary endpoints. Here, call the function as a step with ctx.run_typed, or make a"
+    " handler of it and send to that with ctx.service_send."
+)
 async def open_task_list(connection: HTTPConnection) -> AsyncGenerator[TaskList, None]:
     """Give the tasks of a request; they are stored before its answer leaves, unless the endpoint raised."""
     tasks = TaskList()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
+import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -270,3 +272,75 @@ def test_failures_in_dependencies(world: World):
     assert world.client.post("/?flag=true").json() == {"detail": "attempt"}
     assert world.client.post("/").json() == "done"
     assert world.log == ["attempt", "attempt"]
+
+
+class Priced(BaseModel):
+    """What a route promises."""
+
+    cents: int
+
+
+def test_a_result_that_the_route_refuses_ends_the_call(world: World, caplog: pytest.LogCaptureFixture):
+    """It is the same 500 as without durability, at once and on a poll; the log says what is wrong, not the value."""
+
+    async def price(ctx: Context) -> dict[str, str]:
+        world.log.append("attempt")
+        return {"cents": "secret"}
+
+    world.app.post("/durable", response_model=Priced)(world.durably.endpoint(price))
+
+    @world.app.post("/plain", response_model=Priced)
+    async def plain() -> dict[str, str]:
+        return {"cents": "secret"}
+
+    with caplog.at_level(logging.ERROR):
+        answers = [world.client.post(path) for path in ("/plain", "/durable")]
+    assert [(answer.status_code, answer.text) for answer in answers] == [(500, "Internal Server Error")] * 2
+    said = [record.getMessage() for record in caplog.records if record.name == "durably.fastapi"]
+    assert len(said) == 1
+    assert "/price inv_" in said[0]
+    assert "response.cents: Input should be a valid integer" in said[0]
+    assert "secret" not in said[0]
+    assert world.log == ["attempt"]
+    accepted = world.client.post("/durable", headers={"Prefer": "respond-async"})
+    polled = world.client.get(accepted.headers["location"], headers={"Prefer": "wait=10"})
+    assert (polled.status_code, polled.text) == (500, "Internal Server Error")
+
+
+def test_the_application_answers_for_a_refused_result(quiet_world: World):
+    """Its own handler of the exception is asked, and is told what is wrong, without the value."""
+    world = quiet_world
+
+    @world.app.exception_handler(ResponseValidationError)
+    def answer(request: Request, error: ResponseValidationError) -> JSONResponse:
+        return JSONResponse(error.errors(), 502)
+
+    @world.app.get("/", response_model=Priced)
+    @world.durably.endpoint
+    def price(ctx: SyncContext) -> dict[str, str]:
+        return {"cents": "secret"}
+
+    answered = world.client.get("/")
+    assert answered.status_code == 502
+    assert [(each["type"], each["loc"]) for each in answered.json()] == [("int_parsing", ["response", "cents"])]
+    assert "secret" not in answered.text
+
+
+def test_a_result_without_a_json_form_ends_the_call(quiet_world: World, caplog: pytest.LogCaptureFixture):
+    """An object that nothing can write, and a number that JSON does not have: 500, with the reason in the log."""
+    world = quiet_world
+
+    @world.durably.endpoint
+    async def give(kind: str, ctx: Context) -> Any:
+        world.log.append(kind)
+        return object() if kind == "object" else float("nan")
+
+    world.app.get("/{kind}", response_model=None)(give)
+    for kind in ("object", "number"):
+        answer = world.client.get(f"/{kind}")
+        assert answer.status_code == 500
+        assert answer.json() == {"detail": "The result of test_endpoint_failures/give has no JSON form."}
+    assert world.log == ["object", "number"]
+    reasons = [record.exc_info for record in caplog.records if record.name == "durably.fastapi"]
+    assert len(reasons) == 2
+    assert all(reasons)

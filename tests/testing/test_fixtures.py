@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import durably
+from durably.errors import UsageError
 from durably.testing.effects import Effects
 from durably.testing.findings import HandlerFaultError
 from durably.testing.fixtures import HarnessFactory, run_everywhere
@@ -155,6 +156,43 @@ async def test_the_options_of_a_call_win():
         options = env._harness.options
         assert (options.always_replay, options.shuffle, options.skip_time) == (False, 6, True)
         assert await env.client.call(add, 2, key="a") == 2
+
+
+def test_options_that_are_not_there():
+    """A misspelled option would let a test wait by the real clock: it is refused, in the call and in the marker."""
+    factory = HarnessFactory(COMMAND_LINE, {"processes": 1, "crash_everywhere": True}, None)
+    with pytest.raises(UsageError, match=r"no option 'skiptime'\. There are .*skip_time"):
+        factory(SERVICES, skiptime=True)
+    with pytest.raises(UsageError, match=r"marker `durably` has no option 'skiptime'"):
+        HarnessFactory(COMMAND_LINE, {"skiptime": True}, None)
+
+
+def test_a_failed_test_says_which_handlers_failed(run: Run):
+    """How often, with what, and at which line of the user's code; not only that a call failed."""
+    result = run("""
+import json
+
+@service.handler()
+async def parse(ctx: durably.Context, text: str) -> int:
+    return json.loads(text)["number"]
+
+def test_parsing(durably_harness):
+    with durably_harness(service, skip_time=True) as harness:
+        assert harness.client.call(parse, "broken") == 1
+
+def test_once(durably_harness):
+    with durably_harness(service, disable_retries=True) as harness:
+        assert harness.client.call(parse, "{}") == 1
+""")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*HttpError: HTTP 500: JSONDecodeError*"])
+    result.stdout.re_match_lines(
+        [
+            r".*Tested/parse failed 20 attempts, the last with JSONDecodeError: .*",
+            r".*  at:   .*test_a_failed_test_says_which_handlers_failed\.py:\d+ in parse",
+            r".*Tested/parse failed an attempt with KeyError: 'number'",
+        ]
+    )
 
 
 async def test_coroutine_tests_run_everywhere():

@@ -9,9 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+import restate
 
 import durably
+from durably.engine.options import EngineOptions
 from durably.errors import ConfigurationError, UsageError
+from durably.machine import AwaitingOnPolicy, MachineOptions
+from durably.protocol.versions import ProtocolVersion
 from durably.testing.findings import HandlerFaultError
 from durably.testing.harness import blocking_test_harness, create_test_harness
 from tests.testing.shop import SERVICES, add, approve, fulfil, greet, orders, place, remind, stock
@@ -52,6 +56,37 @@ async def test_a_foreign_application_can_be_tested():
 
     async with create_test_harness(outer) as env:
         assert await env.client.call(greet, "Ada") == "Hello Ada"
+
+
+@pytest.mark.parametrize(
+    ("why", "options"),
+    [("restate-sdk", {}), ("up to version 6", {"engine": EngineOptions(max_protocol_version=ProtocolVersion.V6)})],
+)
+async def test_time_cannot_be_skipped_unseen(why: str, options: dict[str, Any]):
+    """Attempts that do not tell when they wait would be waited for without end; suspended ones need not tell."""
+    service: Any = restate.Service("Foreign") if why == "restate-sdk" else durably.Service("Older")
+
+    @service.handler()
+    async def wait(ctx: Any, days: int) -> int:
+        await ctx.sleep(timedelta(days=days))
+        return days
+
+    app = restate.app([service]) if why == "restate-sdk" else durably.app([service])
+    with pytest.raises(UsageError, match=f"skip_time cannot work .* {why}.* always_replay=True"):
+        async with durably.create_test_harness(app, skip_time=True, **options):
+            pytest.fail("it started")
+    if not options:
+        async with durably.create_test_harness(app, skip_time=True, always_replay=True) as env:
+            assert await env.client.generic_call("Foreign", "wait", b"3") == b"3"
+
+
+async def test_attempts_that_are_told_not_to_say_what_they_wait_for():
+    """So it is where the application's own options keep attempts silent."""
+    service = durably.Service("Silent")
+    options = MachineOptions(awaiting_on=AwaitingOnPolicy.NEVER)
+    with pytest.raises(UsageError, match="awaiting_on=NEVER"):
+        async with durably.create_test_harness(durably.app([service], machine_options=options), skip_time=True):
+            pytest.fail("it started")
 
 
 async def test_what_cannot_be_run_is_refused():

@@ -7,11 +7,13 @@ same operations through `durably.authoring.sync_contexts`.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from durably.authoring.calls import Calls
 from durably.authoring.futures import DurableFuture
 from durably.authoring.invocations import Invocations
+from durably.authoring.misplaced import context_schema
 from durably.authoring.operations import DEFAULT_SERDE
 from durably.authoring.promises import DurablePromise
 from durably.authoring.signals import Signals
@@ -37,6 +39,11 @@ class Context(Steps, Signals, Calls, Invocations):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """Tell a framework that takes a context for a part of the request that it is none."""
+        return context_schema(cls, source, handler)
 
 
 class ObjectSharedContext(Context):

@@ -21,6 +21,7 @@ from durably.authoring.contexts import (
     WorkflowSharedContext,
 )
 from durably.authoring.futures import DurableFuture
+from durably.authoring.misplaced import context_schema
 from durably.authoring.promises import DurablePromise
 from durably.authoring.request import Request
 from durably.authoring.runs import DEFAULT_RUN_OPTIONS, RunOptions
@@ -88,6 +89,11 @@ class SyncContext(SyncCalls):
     def __init__(self, start: Context) -> None:
         """Wait for the operations of `start`."""
         self.start: Context = start
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+        """Tell a framework that takes a context for a part of the request that it is none."""
+        return context_schema(cls, source, handler)
 
     def request(self) -> Request:
         """Give the request that started the invocation."""

@@ -43,7 +43,13 @@ def read_url(url: str) -> StoreLocation:
             f"{url!r} is the address of a server: the embedded engine needs a file.",
             hint="Use durably.create_client(url) for a Restate Server. " + _HINT,
         )
-    if parts.scheme != "sqlite" or parts.netloc or parts.query or parts.fragment:
+    if (
+        parts.scheme != "sqlite"
+        or not url.partition(":")[2].startswith("///")
+        or parts.netloc
+        or parts.query
+        or parts.fragment
+    ):
         raise ConfigurationError(f"{url!r} names no store.", hint=_HINT)
     path = unquote(parts.path[1:])
     if not path or path.endswith("/") or "\0" in path:

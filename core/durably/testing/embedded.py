@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from durably.authoring.services import DefinedService
 from durably.engine.clock import Clock, ManualClock, RealClock
 from durably.engine.engine import Engine
+from durably.errors import UsageError
+from durably.machine import AwaitingOnPolicy
+from durably.protocol.versions import ProtocolVersion
 from durably.testing.effects import Effects
-from durably.testing.findings import Finding, HandlerFaultError, of_failure, of_swallowed
+from durably.testing.findings import Finding, HandlerFaultError, of_failure, of_swallowed, told_failures
 from durably.testing.listening import Listening
 from durably.testing.options import HarnessOptions, engine_options
 from durably.testing.rerunning import Run, current_run
@@ -172,12 +175,18 @@ class EmbeddedHarness:
 
         Raises:
             ConfigurationError: The application cannot be registered.
+            UsageError: Time is to be skipped, but the application's attempts do not say when they wait.
         """
         if self._seed is not None:
             self._stack.enter_context(self._seed)
         await self._stack.enter_async_context(self.engine)
         self.listening: Listening = Listening(self.engine)
         self._stack.push_async_callback(self.listening.close)
+        try:
+            await self._check_skipping()
+        except UsageError:
+            await self._stack.aclose()
+            raise
         self.skipper.start()
         self._stack.push_async_callback(self.skipper.stop)
         return EmbeddedEnvironment(self)
@@ -207,10 +216,35 @@ class EmbeddedHarness:
         if error is None and findings:
             raise HandlerFaultError(findings)
         if error is not None:
-            for finding in findings:
+            for finding in (*findings, *told_failures(snapshot.failures)):
                 error.add_note(str(finding))
             if self.options.shuffle is not None:
                 error.add_note(f"The order of completions was shuffled with shuffle={self.options.shuffle}.")
+
+    async def _check_skipping(self) -> None:
+        """Refuse to wait for ever for attempts to say that they wait.
+
+        Only those of this package do, and from version 7 of the service protocol on. All others can be suspended at
+        every wait instead.
+        """
+        if not self.options.skip_time or self.engine.options.inactivity_timeout_ms == 0:
+            return
+        highest = self.engine.options.max_protocol_version
+        endpoint = self._tested.endpoint
+        why: str | None = None
+        for each in await self.engine.read(lambda reader: reader.deployments()):
+            spoken = min(highest, each.max_protocol_version)
+            if not (each.sdk_version or "").startswith("durably/"):
+                why = f"it is made with {each.sdk_version or 'another SDK'}"
+            elif spoken < ProtocolVersion.V7:
+                why = f"it speaks the service protocol up to version {int(spoken)}, and they do from 7 on"
+        if endpoint is not None and endpoint.machine_options.awaiting_on is AwaitingOnPolicy.NEVER:
+            why = "its MachineOptions say awaiting_on=NEVER"
+        if why is not None:
+            raise UsageError(
+                f"skip_time cannot work with this application: its handlers do not tell when they wait, because {why}.",
+                hint="Add always_replay=True, which suspends them at every wait, or leave skip_time out.",
+            )
 
     async def _come_to_rest(self) -> None:
         """Let what nobody waits for go on: what was sent, and what is retried after a crash."""

@@ -6,9 +6,14 @@ fails a test with them.
 
 from __future__ import annotations
 
+import re
+import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
+import durably
 from durably.errors import DurablyError
 from durably.testing.tap import AttemptFailed
 from durably.testing.watching import Swallowed
@@ -16,6 +21,13 @@ from durably.testing.watching import Swallowed
 __all__ = ["Finding", "HandlerFaultError", "of_failure", "of_swallowed"]
 
 _MOST_SHOWN = 12
+
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
+_LIBRARIES: Final = (
+    str(Path(durably.__file__).parent),
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    "<",  # what was made of a text
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,28 @@ def of_failure(failure: AttemptFailed, how: str) -> Finding:
     location, _, rest = place.partition(". ")
     words = f"{text} {rest}".strip() if place else failure.message
     return Finding(f"{failure.target}: {words}", how, location.rstrip(".") or None if place else None)
+
+
+def told_failures(failures: Iterable[AttemptFailed]) -> list[str]:
+    """Tell a failed test which handlers failed, how often, with what and where; those that left their journal aside."""
+    seen: dict[tuple[str, int], list[AttemptFailed]] = {}
+    for failure in failures:
+        if not failure.is_mismatch:
+            seen.setdefault((failure.target, failure.ordinal), []).append(failure)
+    told: list[str] = []
+    for (target, _), attempts in seen.items():
+        last = attempts[-1]
+        often = "an attempt" if len(attempts) == 1 else f"{len(attempts)} attempts, the last"
+        place = _place_in(last.stacktrace)
+        told.append(f"{target} failed {often} with {last.message}" + (f"\n  at:   {place}" if place else ""))
+    return told
+
+
+def _place_in(stacktrace: str) -> str | None:
+    """Give the innermost place of a traceback that is the user's code and no library's."""
+    places = [(match[1], match[2], match[3]) for match in _FRAME.finditer(stacktrace)]
+    own = [place for place in places if not place[0].startswith(_LIBRARIES)]
+    return "{}:{} in {}".format(*own[-1]) if own else None
 
 
 def of_swallowed(swallowed: Swallowed, how: str) -> Finding:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final
 
+from durably.errors import UsageError
 from durably.testing.crashes import CrashOptions, CrashSession
 from durably.testing.effects import Effects
 from durably.testing.harness import blocking_test_harness, create_test_harness
@@ -20,6 +22,7 @@ from durably.testing.options import runs_on_server
 __all__ = ["Harness", "HarnessFactory", "run_everywhere"]
 
 _OF_HARNESS: Final = frozenset(("always_replay", "disable_retries", "skip_time", "shuffle", "server", "engine"))
+_OF_CALLS: Final = frozenset(inspect.signature(create_test_harness).parameters) - {"app"}
 _OF_CRASHES: Final = frozenset(("shuffles", "processes", "most_crashes", "limit"))
 _NOT_ON_SERVER: Final = ("skip_time", "shuffle", "engine")
 
@@ -62,7 +65,12 @@ class HarnessFactory:
     """Makes harnesses with the options of one test; the fixture `durably_harness`."""
 
     def __init__(self, command_line: Any, marked: dict[str, Any], effects: Effects | None) -> None:
-        """Begin with the options of the command line and of the marker."""
+        """Begin with the options of the command line and of the marker.
+
+        Raises:
+            UsageError: The marker has an argument that means nothing.
+        """
+        _refuse_unknown("The marker `durably`", marked, {*_OF_HARNESS, *_OF_CRASHES, "crash_everywhere"})
         self._options: dict[str, Any] = {}
         if command_line.durably_always_replay:
             self._options["always_replay"] = True
@@ -80,7 +88,11 @@ class HarnessFactory:
         """Make a harness; options as for `create_test_harness`.
 
         A test that needs what a real server does not have is skipped on one.
+
+        Raises:
+            UsageError: There is no such option.
         """
+        _refuse_unknown("A harness", options, _OF_CALLS)
         chosen = {**self._options, **options}
         if self.is_everywhere:
             chosen.setdefault("skip_time", True)
@@ -114,6 +126,12 @@ class HarnessFactory:
         """Do what is to be done after a crash."""
         for action in self._on_crash:
             action()
+
+
+def _refuse_unknown(what: str, given: Mapping[str, Any], known: AbstractSet[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(f"{what} has no option {name!r}.", hint=f"There are {', '.join(sorted(known))}.")
 
 
 def run_everywhere(test: Callable[..., Any], marked: Mapping[str, Any]) -> Callable[..., Any]:

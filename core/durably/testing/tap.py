@@ -51,12 +51,14 @@ class AttemptFailed:
         ordinal: Which invocation of this target, from 1.
         code: The protocol's error code.
         message: As the application wrote it.
+        stacktrace: Likewise; empty where it wrote none.
     """
 
     target: str
     ordinal: int
     code: int
     message: str
+    stacktrace: str = ""
 
     @property
     def is_mismatch(self) -> bool:
@@ -178,7 +180,7 @@ class Tap:
     def judged(self, log: EntryLog, payload: bytes) -> bytes:
         """Note a failed attempt, and let the engine not repeat what cannot go better."""
         error = messages.parse(messages.Error, payload)
-        self.failures.append(AttemptFailed(log.target, log.ordinal, error.code, error.message))
+        self.failures.append(AttemptFailed(log.target, log.ordinal, error.code, error.message, error.stacktrace))
         is_retried_by_step = error.HasField("next_retry_delay")
         if error.code == MISMATCH_CODE or (self._fail_fast and not is_retried_by_step):
             error.behavior = _FAIL

@@ -17,7 +17,14 @@ from durably.engine.records import Lease
 from durably.engine.store import sqlite as store_module
 from durably.engine.store.contract import Reader
 from durably.engine.store.sqlite import SqliteStore
-from durably.errors import StoreBusyError, StoreCorruptError, StoreError, StoreFailedError, StoreForkedError
+from durably.errors import (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreError,
+    StoreFailedError,
+    StoreForkedError,
+    StoreLocationError,
+)
 from tests.engine.store.samples import everything, invocation
 from tests.engine.store.workload import check, run
 
@@ -122,6 +129,32 @@ def test_a_child_cannot_use_its_parents_store(tmp_path: Path):
 
 
 # ---- damage
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_gone_takes_nothing_more(store: SqliteStore, is_replaced: bool):
+    """What is stored in a file without a name is lost with the process: a commit fails, and reopening makes no new one.
+
+    Moved back, the file works again.
+    """
+    store.begin().put_lease(Lease(1, "a", "b"))
+    store.commit()
+    aside = f"{store.path}.aside"
+    Path(store.path).rename(aside)
+    if is_replaced:
+        Path(store.path).touch()
+    store.begin().put_lease(Lease(2, "a", "b"))
+    with pytest.raises(StoreLocationError, match="was deleted, moved or replaced"):
+        store.commit()
+    for refused in (store.begin, store.reopen):
+        with pytest.raises(StoreError, match="was deleted, moved or replaced"):
+            refused()
+    assert Path(store.path).exists() is is_replaced
+    Path(aside).rename(store.path)
+    store.reopen()
+    assert store.read(lambda reader: reader.lease()) == Lease(1, "a", "b")
+    store.begin().put_lease(Lease(3, "a", "b"))
+    store.commit()
 
 
 def test_damage_stops_the_store(store: SqliteStore):

@@ -4,7 +4,8 @@ Owns the life of the connections. One connection writes and checkpoints; readers
 
     state      meaning                                                   leaves it
     open       everything works
-    failed     an I/O error or damage while writing: nothing is accepted   `reopen`
+    failed     an I/O error, damage or a missing file while writing:       `reopen`
+               nothing is accepted
     closed     nothing may be called
     (forked)   the process is not the one that opened it                   never
 
@@ -16,6 +17,7 @@ Rules
     3. `reopen` makes durable whatever survived, by a complete checkpoint, or fails.
     4. `begin` hardly waits for another process's lock, because it may be called on an event loop: who called it tries
        again. `commit` waits for the disk, and may be called on another thread than `begin`.
+    5. Nothing is committed to a file that is no longer at its path: nobody would find it again.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ from durably.errors import (
     StoreFencedError,
     StoreForkedError,
     StoreFullError,
+    StoreLocationError,
 )
 
 __all__ = ["SqliteStore"]
@@ -113,6 +116,7 @@ class SqliteStore(Store):
         self._writer: int | None = None
         self._is_marked = False
         self._connection, self._transaction = self._open()
+        self._file_id = self._find_file()
         self._checkpointed_changes = self._connection.total_changes
         self._next_cut = 0.0
 
@@ -134,6 +138,10 @@ class SqliteStore(Store):
 
     @override
     def commit(self) -> None:
+        if self._find_file() != self._file_id:
+            self.rollback()
+            self._failure = self._gone()
+            raise self._failure
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -288,6 +296,8 @@ class SqliteStore(Store):
         Raises:
             StoreError: It still does not work; the store stays failed.
         """
+        if self._find_file() != self._file_id:  # opening would make an empty one, and close the last way to this one
+            raise self._gone()
         self._close_connections()
         try:
             self._connection, self._transaction = self._open()
@@ -318,6 +328,22 @@ class SqliteStore(Store):
                 raise translated(error, self.path) from error
             raise
         return connection, SqliteTransaction(connection, self.path, self._translated)
+
+    def _find_file(self) -> tuple[int, int] | None:
+        """Give what tells the file at our path from all others; None if there is none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _gone(self) -> StoreError:
+        return StoreLocationError(
+            f"{self.path} was deleted, moved or replaced while it was in use.",
+            path=self.path,
+            hint="What is stored now would be lost. Stop the processes that use it, put the file back if it is wanted,"
+            " and start them again.",
+        )
 
     def _close_connections(self) -> None:
         with self._readers_lock:
