@@ -111,6 +111,9 @@ def _propose(turn: Turn, invocation: Invocation, flags: int, payload: bytes) -> 
     if turn.notified(invocation, (completion_id,)):
         raise Violation(f"A second result is proposed for completion {completion_id}.")
     pin(invocation)
+    if invocation.awaiting_on is not None:
+        invocation.awaiting_on = None  # the handler went on
+        turn.change(invocation)
     acknowledged = flags & REQUESTED_ACK and invocation.attempt_version == ProtocolVersion.V7
     index = turn.append(
         invocation,
