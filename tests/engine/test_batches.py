@@ -63,6 +63,7 @@ class Writing:
             fail=self.failures.append,
             waits_for_disk=waits_for_disk,
             upkeep=upkeep,
+            is_alone=lambda event: isinstance(event, events.AttemptFrames),
         )
         self.batches.start()
 
@@ -104,6 +105,17 @@ async def test_what_arrives_together_is_stored_together():
     await eventually(lambda: writing.done)
     assert writing.done == [actions.ArmTimer(number) for number in range(5)]
     assert writing.disk.commits == 1
+
+
+async def test_an_event_that_is_alone_does_not_wait_for_company():
+    """It is applied where it was posted; its actions still come after its commit, and the next ones are grouped."""
+    writing = Writing()
+    writing.batches.post(events.AttemptFrames("inv_1", 1, ()))
+    assert (writing.disk.commits, writing.done) == (1, [])
+    for number in range(5):
+        writing.batches.post(events.TimerDue(number))
+    await eventually(lambda: len(writing.done) == 6)
+    assert writing.disk.commits == 2
 
 
 async def test_a_defect_is_taken_out_of_its_batch():

@@ -22,7 +22,21 @@ from durably.machine.waiting import AwaitTree
 from durably.protocol import messages
 from durably.protocol.messages import MessageType
 from durably.protocol.versions import ProtocolVersion
-from tests.machine.wire import V5, V6, V7, VERSIONS, Entry, entry, feed, notification, only, opened, signal, written
+from tests.machine.wire import (
+    V5,
+    V6,
+    V7,
+    VERSIONS,
+    Entry,
+    ack,
+    entry,
+    feed,
+    notification,
+    only,
+    opened,
+    signal,
+    written,
+)
 
 T = MessageType
 FIRST = Combinator.FIRST_COMPLETED
@@ -227,6 +241,22 @@ def test_core_awaiting_on(policy: AwaitingOnPolicy, idle: int, executing: int):
     assert machine.progress(tree) is Progress.EXECUTE_RUN
     assert machine.progress(tree) is Progress.WAIT
     assert sum(item.type is T.AWAITING_ON for item in written(machine)) == executing
+
+
+@pytest.mark.parametrize(("policy", "proposed"), [(AwaitingOnPolicy.ALWAYS, 1), (AwaitingOnPolicy.WHEN_IDLE, 0)])
+def test_a_proposed_step_is_not_reported_as_awaited(policy: AwaitingOnPolicy, proposed: int):
+    """Its acknowledgement is on its way: by default only what is awaited after it is told."""
+    machine = opened(version=V7, options=MachineOptions(awaiting_on=policy))
+    run = machine.sys_run()
+    assert machine.progress(run) is Progress.EXECUTE_RUN
+    machine.propose_run_success(run, b"1")
+    assert machine.progress(run) is Progress.WAIT
+    assert sum(item.type is T.AWAITING_ON for item in written(machine)) == proposed
+    machine.receive_data(ack(run))
+    assert machine.progress(run) is Progress.READY
+    assert machine.progress(machine.sys_sleep(1)) is Progress.WAIT
+    told = [item.message.awaiting_on for item in written(machine) if item.type is T.AWAITING_ON]
+    assert [list(future.waiting_completions) for future in told] == [[2]]
 
 
 @pytest.mark.parametrize("version", [V5, V6])

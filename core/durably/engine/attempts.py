@@ -125,6 +125,7 @@ class Attempt:
         "_held",
         "_is_answered",
         "_is_cut",
+        "_is_finished",
         "_is_leaving",
         "_is_reopened",
         "_is_reported",
@@ -163,6 +164,7 @@ class Attempt:
         self._request_timeout_ms = 0
         self._is_answered = False
         self._is_cut = False
+        self._is_finished = False
         self._is_leaving = False
         self._is_reopened = False
         self._is_reported = False
@@ -331,38 +333,47 @@ class Attempt:
 
     async def _read(self, stream: AttemptStream, deployment: Deployment) -> None:
         around = self._around
-        feed = self._decoder.feed
-        is_first = True
-        while (data := await stream.receive()) is not None:
-            self.active_ms = around.now_ms()
-            if is_first:
-                is_first = False
-                self._is_answered = True
-                server = (await stream.response()).server
-                if server is not None and server != deployment.sdk_version:
-                    around.post(AttemptStarted(self.invocation_id, self.number, server))
-            frames = feed(data)
-            if not frames:
-                continue
-            if self._held:
-                frames = self._held + frames
-                self._held = []
-            kinds = {frame[0] for frame in frames}
-            if not kinds.isdisjoint(_TERMINAL):
-                self._finish(frames)
-                await self._drain(stream)
-                return
-            if kinds <= _PATIENT and len(frames) < _HELD_LIMIT:
-                self._held = frames
-                around.hold(self)
-                continue
-            around.post(AttemptFrames(self.invocation_id, self.number, tuple(frames)))
+        data = await stream.receive()
+        if data is None:
+            return
+        self._is_answered = True
+        server = (await stream.response()).server
+        if server is not None and server != deployment.sdk_version:
+            around.post(AttemptStarted(self.invocation_id, self.number, server))
+        if self._take(data) and not await stream.hand_over(self._take):
+            return
+        while not self._is_finished:
             room = around.room()
             if room is not None:
                 await asyncio.shield(room)
+            if not await stream.hand_over(self._take):
+                return
+        await self._drain(stream)
+
+    def _take(self, data: bytes) -> bool:
+        """Report what arrived; False when the service is done, or has to wait before it is heard further."""
+        around = self._around
+        self.active_ms = around.now_ms()
+        frames = self._decoder.feed(data)
+        if not frames:
+            return True
+        if self._held:
+            frames = self._held + frames
+            self._held = []
+        kinds = {frame[0] for frame in frames}
+        if not kinds.isdisjoint(_TERMINAL):
+            self._finish(frames)
+            return False
+        if kinds <= _PATIENT and len(frames) < _HELD_LIMIT:
+            self._held = frames
+            around.hold(self)
+            return True
+        around.post(AttemptFrames(self.invocation_id, self.number, tuple(frames)))
+        return around.room() is None
 
     def _finish(self, frames: list[Frame]) -> None:
         """Report the last messages, up to the terminal one."""
+        self._is_finished = True
         end = next(position for position, frame in enumerate(frames) if frame[0] in _TERMINAL)
         if not self._is_cut and not self._is_reported:
             self._is_reported = True

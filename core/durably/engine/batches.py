@@ -98,6 +98,7 @@ class Batches:
         fail: Callable[[StoreError], None],
         upkeep: Upkeep | None = None,
         waits_for_disk: bool = True,
+        is_alone: Callable[[Event], bool] = lambda _: False,
     ) -> None:
         """Write to `store`.
 
@@ -109,6 +110,7 @@ class Batches:
             fail: Told once that nothing will ever be stored again.
             upkeep: What the store needs from time to time.
             waits_for_disk: Whether commits take time, and so a thread.
+            is_alone: Whether no other event can be expected in this turn of the loop, which is else waited for.
         """
         self._store = store
         self._apply = apply
@@ -116,6 +118,7 @@ class Batches:
         self._refuse = refuse
         self._fail = fail
         self._upkeep = upkeep
+        self._is_alone = is_alone
         self._queue: list[Event] = []
         self._busy_since: float | None = None
         self._state = _State.IDLE
@@ -161,7 +164,10 @@ class Batches:
         self._queue.append(event)
         if self._state is _State.IDLE:
             self._state = _State.APPLYING
-            self._loop.call_soon(self._next_batch)
+            if self._is_alone(event):
+                self._next_batch()
+            else:
+                self._loop.call_soon(self._next_batch)
 
     async def close(self) -> None:
         """Store all that was posted, as far as the store lets us, then stop."""

@@ -113,6 +113,7 @@ class Runtime:
             fail=self._fail,
             upkeep=upkeep,
             waits_for_disk=not in_memory,
+            is_alone=self._is_alone,
         )
         self._timers = Timers(clock, self._batches.post)
         self._readers: ThreadPoolExecutor | None = None
@@ -274,6 +275,9 @@ class Runtime:
 
     def _apply(self, transaction: Transaction, event: Event) -> Sequence[Action]:
         return apply(transaction, event, self._clock.now_ms(), self._random, self.options)
+
+    def _is_alone(self, event: Event) -> bool:
+        return type(event) is AttemptFrames and self._crew.open_count == 1
 
     def _perform(self, actions: Sequence[Action]) -> None:
         do = self._do

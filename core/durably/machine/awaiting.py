@@ -164,7 +164,9 @@ class Awaiting(Runs, Signals):
 
     def _reports_waiting(self) -> bool:
         policy = self.options.awaiting_on
-        return policy is AwaitingOnPolicy.ALWAYS or (policy is AwaitingOnPolicy.WHEN_IDLE and not self._executing_runs)
+        return policy is AwaitingOnPolicy.ALWAYS or (
+            policy is AwaitingOnPolicy.WHEN_IDLE and not self._executing_runs and not self._proposed_runs
+        )
 
     def _refuse_await(self, leaves: list[Handle]) -> NoReturn:
         # The next recorded command was written after this await had been resolved, with nothing more recorded.

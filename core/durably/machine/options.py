@@ -27,7 +27,10 @@ MismatchPolicy = ErrorBehavior
 
 
 class AwaitingOnPolicy(enum.Enum):
-    """When to tell the runtime what the handler waits for (protocol V7; V5 and V6 have no message for it)."""
+    """When to tell the runtime what the handler waits for (protocol V7; V5 and V6 have no message for it).
+
+    `WHEN_IDLE` says nothing while a step executes, or waits for the acknowledgement that comes at once.
+    """
 
     ALWAYS = "always"
     WHEN_IDLE = "when no durable step executes"

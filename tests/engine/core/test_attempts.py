@@ -428,6 +428,16 @@ def test_what_is_awaited_is_kept_while_it_is(is_over: bool):
     assert box.get(invocation_id).awaiting_on == (None if is_over else future.SerializeToString())
 
 
+def test_what_was_awaited_is_forgotten_when_the_handler_goes_on():
+    """A step's result tells that the handler does not wait for what it reported before."""
+    box = Box()
+    invocation_id = box.started()
+    future = messages.Future(waiting_completions=[1], waiting_signals=[1], combinator_type=1)
+    box.send(invocation_id, run(1), frame(T.AWAITING_ON, messages.AwaitingOn(awaiting_on=future)))
+    box.send(invocation_id, run(2), proposal(2))
+    assert box.get(invocation_id).awaiting_on is None
+
+
 def test_nothing_is_delivered_to_an_attempt_that_is_over():
     """What the last messages of an attempt bring goes with the next attempt's journal, or nowhere."""
     box = Box()

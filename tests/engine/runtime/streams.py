@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from durably import ManualClock
@@ -60,6 +60,13 @@ class Stream:
         if isinstance(answer, TransportError):
             raise answer
         return answer
+
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give what the test answers to a function."""
+        while (data := await self.receive()) is not None:
+            if not take(data):
+                return True
+        return False
 
     async def response(self) -> ResponseHead:
         """Give a head."""

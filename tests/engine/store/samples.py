@@ -22,7 +22,7 @@ from durably.engine.records import (
     Status,
     TargetKind,
 )
-from durably.engine.store.contract import Reader
+from durably.engine.store.contract import Reader, Transaction
 
 IDS = ("inv_b", "inv_a", "inv_d", "inv_c")
 """Ids of invocations; their order is not the order of their creation."""
@@ -86,6 +86,16 @@ def advance(row: Invocation, number: int) -> None:
     row.last_failure = (
         AttemptFailure(500, "no \ud800", "RT0016", "trace", 5, False, 1, 2, "name", 0x0411) if number % 3 == 1 else None
     )
+
+
+def count_entries(transaction: Transaction, row: Invocation) -> None:
+    """Have the counts of one that runs agree with its journal: of those a store need not write what it can count."""
+    if row.status is Status.RUNNING:
+        journal = transaction.entries(row.id)
+        commands = [entry for entry in journal if entry.handle is None]
+        row.journal_length, row.command_count = len(journal), len(commands)
+        if commands:
+            row.last_entry_at = commands[-1].appended_at
 
 
 def entries(first: int, *handles: int | str | None) -> list[JournalEntry]:

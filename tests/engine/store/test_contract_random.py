@@ -40,6 +40,7 @@ from tests.engine.store.samples import (
     OBJECTS,
     PROMISES,
     advance,
+    count_entries,
     deployment,
     entries,
     everything,
@@ -233,6 +234,7 @@ class Stores(RuleBasedStateMachine):
             assert row is not None
             row.journal_length, row.command_count, row.last_entry_at = number, number + 1, number + 2
             row.status = status if number > 5 else row.status
+            count_entries(transaction, row)
             transaction.put_invocation(row)
 
     @rule(name=ids, number=st.integers(0, 400))
@@ -245,6 +247,7 @@ class Stores(RuleBasedStateMachine):
             row = transaction.invocation(name)
             assert row is not None
             advance(row, number)
+            count_entries(transaction, row)
             transaction.put_invocation(row)
 
     @rule(name=ids, is_meant=st.integers(0, 3))
@@ -275,6 +278,7 @@ class Stores(RuleBasedStateMachine):
             self.begin()
             first = len(self.transactions[0].entries(name))
             self.write("append_entries", name, entries(first, *handles))
+            self.grow(name)
 
     @rule(name=ids, length=st.integers(1, 40), first=st.sampled_from([1, 5, 60, 2**31]))
     def append_many(self, name: str, length: int, first: int) -> None:
@@ -283,11 +287,24 @@ class Stores(RuleBasedStateMachine):
             self.begin()
             at = len(self.transactions[0].entries(name))
             self.write("append_entries", name, entries(at, *range(first, first + length)))
+            self.grow(name)
+
+    def grow(self, name: str) -> None:
+        """Tell of the new entries of one that runs, as the core does."""
+        for transaction in self.transactions:
+            row = transaction.invocation(name)
+            assert row is not None
+            if row.status is Status.RUNNING:
+                count_entries(transaction, row)
+                transaction.grow_invocation(row)
 
     @rule(name=ids)
     def delete_journal(self, name: str) -> None:
-        """A whole journal."""
-        self.write("delete_journal", name)
+        """A whole journal, of one that does not run."""
+        self.begin()
+        row = self.transactions[0].invocation(name)
+        if row is None or row.status is not Status.RUNNING:
+            self.write("delete_journal", name)
 
     # ---- timers, keys, state
 

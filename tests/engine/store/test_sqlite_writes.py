@@ -31,24 +31,70 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def take_step(store: SqliteStore, number: int) -> None:
-    """Do what a step does: a look for an earlier result, a command, its result, and the counts."""
+    """Do what a step does: a look for an earlier result, a command, its result, and the news of both."""
     transaction = store.begin()
     row = transaction.invocation("inv_a")
     assert row is not None
     assert transaction.notified("inv_a", (number,)) == {}
     transaction.append_entries("inv_a", entries(2 * number, None, number))
-    row.journal_length, row.command_count, row.last_entry_at = 2 * number + 2, number + 1, number
-    transaction.put_invocation(row)
+    row.journal_length, row.command_count, row.last_entry_at = 2 * number + 2, number + 1, 2 * number
+    transaction.grow_invocation(row)
     store.commit()
 
 
-def test_a_step_writes_two_pages(store: SqliteStore):
-    """One of its journal and one of its invocation: no index changes with a step."""
-    take_step(store, 1)
+def test_a_step_writes_one_page(store: SqliteStore):
+    """That of its journal: neither its invocation nor an index changes with a step."""
+    take_step(store, 0)
     before = store.wal_bytes
-    for number in range(2, 12):
+    for number in range(1, 11):
         take_step(store, number)
-    assert store.wal_bytes - before == 10 * 2 * FRAME_BYTES
+    assert store.wal_bytes - before == 10 * FRAME_BYTES
+
+
+def stored_length(store: SqliteStore) -> int:
+    """Read the column, without what a reader counts."""
+    connection = sqlite3.connect(store.path)
+    (length,) = connection.execute("SELECT journal_length FROM invocations").fetchone()
+    connection.close()
+    return int(length)
+
+
+@pytest.mark.parametrize("how", ["by a reader", "rolled back", "opened again"])
+def test_what_a_step_brought_is_counted_when_it_is_read(store: SqliteStore, how: str):
+    """Length, commands and the time of the last one are as the writer knows them, though its row does not tell."""
+    for number in range(10):
+        take_step(store, number)
+    assert stored_length(store) == 0
+    if how == "rolled back":
+        store.begin().append_entries("inv_a", entries(20, None))
+        store.rollback()
+    elif how == "opened again":
+        store.close()
+        store = SqliteStore(store.path)
+    if how == "by a reader":
+        row = store.read(lambda reader: reader.invocation("inv_a"))
+    else:
+        row = store.begin().invocation("inv_a")
+        store.rollback()
+    assert row is not None
+    assert (row.journal_length, row.command_count, row.last_entry_at) == (20, 10, 18)
+    store.close()
+
+
+def test_what_has_to_be_counted_is_bounded(store: SqliteStore):
+    """However long an invocation runs, its row is at most 64 entries behind, and right once anything else changes."""
+    behind: list[int] = []
+    for number in range(100):
+        take_step(store, number)
+        behind.append(2 * number + 2 - stored_length(store))
+    assert 32 < max(behind) < 64
+    transaction = store.begin()
+    row = transaction.invocation("inv_a")
+    assert row is not None
+    row.status = Status.SUSPENDED
+    transaction.put_invocation(row)
+    store.commit()
+    assert stored_length(store) == 200
 
 
 def test_the_small_update_touches_no_index(store: SqliteStore):
@@ -81,14 +127,16 @@ def test_every_change_is_stored(store: SqliteStore, field: str):
 
 def test_what_did_not_change_is_not_written(store: SqliteStore):
     """Putting an invocation back as it was costs no page."""
-    take_step(store, 1)
-    before = store.wal_bytes
-    transaction = store.begin()
-    row = transaction.invocation("inv_a")
-    assert row is not None
-    transaction.put_invocation(row)
-    store.commit()
-    assert store.wal_bytes == before
+    take_step(store, 0)
+    sizes: list[int] = []
+    for _ in range(2):  # the first time the counts are written
+        transaction = store.begin()
+        row = transaction.invocation("inv_a")
+        assert row is not None
+        transaction.put_invocation(row)
+        store.commit()
+        sizes.append(store.wal_bytes)
+    assert sizes[1] == sizes[0]
 
 
 @pytest.mark.parametrize("how", ["rolled back", "too many", "opened again"])

@@ -12,11 +12,20 @@ from random import Random
 
 from durably.engine import faults
 from durably.engine.faults import FaultPoint
-from durably.engine.records import Failure, Promise, PromiseWaiter, Timer, TimerKind, Waiter
+from durably.engine.records import Failure, Promise, PromiseWaiter, Status, Timer, TimerKind, Waiter
 from durably.engine.store.contract import Reader, Store, Transaction
 from durably.engine.store.memory import MemoryStore
 from durably.engine.store.sqlite import SqliteStore
-from tests.engine.store.samples import OBJECTS, advance, deployment, entries, everything, invocation, service
+from tests.engine.store.samples import (
+    OBJECTS,
+    advance,
+    count_entries,
+    deployment,
+    entries,
+    everything,
+    invocation,
+    service,
+)
 
 COUNTER = ("Counter", "n", b"n")
 
@@ -39,8 +48,12 @@ def transact(transaction: Transaction, number: int, seed: int) -> None:
     row = transaction.invocation(earlier)
     if row is not None:
         advance(row, random.randint(0, 400))
+        count_entries(transaction, row)
         transaction.put_invocation(row)
         transaction.append_entries(earlier, entries(len(transaction.entries(earlier)), None, number))
+        if row.status is Status.RUNNING:
+            count_entries(transaction, row)
+            transaction.grow_invocation(row)
         transaction.put_timer(Timer(number, TimerKind.SLEEP, earlier, number))
         transaction.add_waiter(Waiter(earlier, name, 1, 0x800D))
     transaction.put_state(service_name, key, random.randbytes(1), random.randbytes(random.choice([1, 100, 5000])))

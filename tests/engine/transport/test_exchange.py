@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -50,6 +51,87 @@ async def test_a_cancelled_reader_loses_nothing():
     await asyncio.wait([reading])
     inbound.feed(b"kept")
     assert await inbound.receive() == b"kept"
+
+
+async def test_parts_are_handed_over_as_they_arrive():
+    """A reader's function gets what was there and what comes, from whoever brings it, until it has had enough."""
+    inbound, taken = response()
+    inbound.feed(b"one")
+    got: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        got.append(data)
+        return data != b"enough"
+
+    reading = asyncio.create_task(inbound.hand_over(take))
+    await asyncio.sleep(0)
+    assert got == [b"one"]
+    for data in (b"two", b"enough", b"later"):
+        inbound.feed(data)
+    assert got == [b"one", b"two", b"enough"]  # before the reader ran again
+    assert await reading is True
+    assert (taken, inbound.buffered_bytes) == ([3, 3, 6], 5)
+    inbound.end()
+    assert await inbound.hand_over(take) is False
+    assert got[3:] == [b"later"]
+
+
+async def test_a_failure_ends_the_handing_over():
+    """It is raised after what arrived before it."""
+    inbound, _ = response()
+    got: list[bytes] = []
+    reading = asyncio.create_task(inbound.hand_over(lambda data: got.append(data) is None))
+    await asyncio.sleep(0)
+    inbound.feed(b"one")
+    inbound.fail(TransportError("lost"))
+    with pytest.raises(TransportError, match="lost"):
+        await reading
+    assert got == [b"one"]
+
+
+async def test_what_a_reader_raises_does_not_reach_the_producer():
+    """An error of the function is raised where it was left, and what comes after is kept."""
+    inbound, _ = response()
+
+    def take(data: bytes) -> bool:
+        raise ValueError(data)
+
+    reading = asyncio.create_task(inbound.hand_over(take))
+    await asyncio.sleep(0)
+    inbound.feed(b"bad")
+    inbound.feed(b"more")
+    with pytest.raises(ValueError, match="bad"):
+        await reading
+    assert await inbound.receive() == b"more"
+
+
+async def test_a_reader_that_gave_up_is_handed_nothing_more():
+    """After a cancellation what arrives is kept for the next reader, who may use either way."""
+    inbound, _ = response()
+    got: list[bytes] = []
+    reading = asyncio.create_task(inbound.hand_over(lambda data: got.append(data) is None))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.wait([reading])
+    inbound.feed(b"kept")
+    assert (got, await inbound.receive()) == ([], b"kept")
+
+
+async def test_a_function_sees_the_variables_of_its_reader():
+    """Whoever brings a part may be in the middle of a handler, whose variables are not the reader's."""
+    variable = ContextVar("variable", default="producer")
+    inbound, _ = response()
+    seen: list[str] = []
+
+    async def read() -> None:
+        variable.set("reader")
+        await inbound.hand_over(lambda data: seen.append(variable.get()) is not None)
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    inbound.feed(b"x")
+    await reading
+    assert (seen, variable.get()) == (["reader"], "producer")
 
 
 async def test_the_head_can_be_awaited_beside_the_body():

@@ -66,17 +66,22 @@ def frames(turn: Turn, event: AttemptFrames) -> None:
     invocation = _current(turn, event.invocation_id, event.attempt)
     if invocation is None:
         return
-    turn.change(invocation)
+    if invocation.deployment_id is None or invocation.protocol_version is None or invocation.retries_since_entry:
+        turn.change(invocation)  # with its first entry; a further step alone only lets the journal grow
     try:
         for type, flags, payload in event.frames:
             if is_command(type):
+                if type != MessageType.RUN:
+                    turn.change(invocation)
                 handle_command(turn, invocation, type, flags, payload)
             elif type == MessageType.PROPOSE_RUN_COMPLETION:
                 _propose(turn, invocation, flags, payload)
             elif type == MessageType.AWAITING_ON:
                 _awaiting_on(turn, invocation, payload)
-            elif _end(turn, invocation, type, payload):
-                break
+            else:
+                turn.change(invocation)
+                if _end(turn, invocation, type, payload):
+                    break
     except Violation as violation:
         turn.abort(invocation)
         fail(turn, invocation, violation.failure)
@@ -106,6 +111,9 @@ def _propose(turn: Turn, invocation: Invocation, flags: int, payload: bytes) -> 
     if turn.notified(invocation, (completion_id,)):
         raise Violation(f"A second result is proposed for completion {completion_id}.")
     pin(invocation)
+    if invocation.awaiting_on is not None:
+        invocation.awaiting_on = None  # the handler went on
+        turn.change(invocation)
     acknowledged = flags & REQUESTED_ACK and invocation.attempt_version == ProtocolVersion.V7
     index = turn.append(
         invocation,
@@ -126,9 +134,12 @@ def _awaiting_on(turn: Turn, invocation: Invocation, payload: bytes) -> None:
     future = parse(messages.AwaitingOn, payload).awaiting_on
     completions = future.waiting_completions
     if len(completions) == 1 and not future.nested_futures and turn.brought(invocation, completions[0]):
-        invocation.awaiting_on = None  # a step's result comes with the news that it is awaited
+        awaiting_on = None  # a step's result comes with the news that it is awaited
     else:
-        invocation.awaiting_on = future.SerializeToString()
+        awaiting_on = future.SerializeToString()
+    if awaiting_on != invocation.awaiting_on:
+        invocation.awaiting_on = awaiting_on
+        turn.change(invocation)
 
 
 def _end(turn: Turn, invocation: Invocation, type: int, payload: bytes) -> bool:

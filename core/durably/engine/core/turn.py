@@ -6,7 +6,8 @@ Rules
 2. `append` is the only way into a journal. A notification for a running invocation is delivered to
    its attempt, with its index; a start in the same turn sends it with the journal instead.
 3. Journals and invocations are written at the end of the turn, each once, or before a read that
-   needs them (`flush`). All other rows are written at once.
+   needs them (`flush`). All other rows are written at once. Of an invocation that runs and whose journal
+   has only grown, the store is told no more than that: `change` says when there is more to it.
 4. Plans of short journals are made at the end, from the state that the commit will show.
 """
 
@@ -54,6 +55,7 @@ class Turn:
         "_deliveries",
         "_dirty",
         "_entries",
+        "_grown",
         "_known",
         "_new",
         "_starts",
@@ -77,6 +79,7 @@ class Turn:
         self.unprepared: list[Invocation] = []
         self._known: dict[str, Invocation | None] = {}
         self._dirty: dict[str, Invocation] = {}
+        self._grown: dict[str, Invocation] = {}
         self._new: dict[str, Invocation] = {}
         self._entries: dict[str, list[JournalEntry]] = {}
         self._deliveries: dict[str, list[tuple[tuple[int, int, bytes], int]]] = {}
@@ -119,6 +122,7 @@ class Turn:
         """Delete an invocation, its journal and its result."""
         self.flush()
         self._dirty.pop(invocation.id, None)
+        self._grown.pop(invocation.id, None)
         self._known[invocation.id] = None
         self.tx.delete_invocation(invocation.id)
 
@@ -144,8 +148,11 @@ class Turn:
         else:
             entries.append(entry)
         invocation.journal_length = index + 1
-        self._dirty[invocation_id] = invocation
-        if deliver and handle is not None and invocation.status is _RUNNING:
+        if invocation.status is not _RUNNING:
+            self._dirty[invocation_id] = invocation
+            return index
+        self._grown[invocation_id] = invocation
+        if deliver and handle is not None:
             self.deliver(invocation, (type, 0, payload), index)
         return index
 
@@ -176,6 +183,7 @@ class Turn:
         if self._new:
             for invocation in self._new.values():
                 self._dirty.pop(invocation.id, None)
+                self._grown.pop(invocation.id, None)
                 self.tx.insert_invocation(invocation)
             self._new = {}
         if self._entries:
@@ -230,6 +238,9 @@ class Turn:
         self.flush()
         for invocation in self._dirty.values():
             self.tx.put_invocation(invocation)
+        for invocation_id, invocation in self._grown.items():
+            if invocation_id not in self._dirty:
+                self.tx.grow_invocation(invocation)
         actions = self.actions
         for invocation in self._starts.values():
             if invocation.status is not _RUNNING:

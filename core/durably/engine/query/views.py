@@ -50,8 +50,15 @@ _STATUS: Final = """
     NULLIF(i.deployment_id, '') AS pinned_deployment_id,
     NULLIF(i.protocol_version, -1) AS pinned_service_protocol_version,
     CAST(NULL AS TEXT) AS trace_id,
-    CASE WHEN i.running_at >= 0 THEN i.journal_length END AS journal_size,
-    CASE WHEN i.running_at >= 0 THEN i.command_count END AS journal_commands_size,
+    CASE WHEN i.status = 'running' THEN i.journal_length + (
+        SELECT count(*) FROM main.entries AS e
+        WHERE e.position >= (i.number << 20) + i.journal_length AND e.position < (i.number + 1) << 20
+    ) WHEN i.running_at >= 0 THEN i.journal_length END AS journal_size,
+    CASE WHEN i.status = 'running' THEN i.command_count + (
+        SELECT count(*) FROM main.entries AS e
+        WHERE e.position >= (i.number << 20) + i.journal_length AND e.position < (i.number + 1) << 20
+            AND e.handle IS NULL
+    ) WHEN i.running_at >= 0 THEN i.command_count END AS journal_commands_size,
     iso_time(i.created_at) AS created_at,
     CAST(NULL AS TEXT) AS created_using_restate_version,
     iso_time(i.modified_at) AS modified_at,

@@ -206,6 +206,14 @@ class Transaction(Reader, Protocol):
         """Store the changed fields of an invocation; those listed as fixed at creation do not change."""
         ...
 
+    def grow_invocation(self, invocation: Invocation) -> None:
+        """Take note that of a RUNNING invocation nothing changed but what its new entries tell.
+
+        That is `journal_length`, `command_count`, and `last_entry_at`, which is when its last command was appended. A
+        store may write them later, and count those entries when it reads the invocation.
+        """
+        ...
+
     def delete_invocation(self, invocation_id: str) -> None:
         """Delete an invocation with its journal and result. Its timers, waiters and places are gone already."""
         ...

@@ -64,6 +64,10 @@ class MemoryTransaction(MemoryReader, Transaction):
         self._rows.invocations.put(InvocationRow(row.number, copy(invocation)))
 
     @override
+    def grow_invocation(self, invocation: Invocation) -> None:
+        self.put_invocation(invocation)
+
+    @override
     def delete_invocation(self, invocation_id: str) -> None:
         self.delete_journal(invocation_id)
         self._pop(self._rows.results, invocation_id)

@@ -30,6 +30,7 @@ __all__ = [
     "FIRST_PROGRESS_COLUMN",
     "INDEXED_COLUMNS",
     "INDEX_BITS",
+    "JOURNAL_LENGTH_COLUMN",
     "MAX_INDEX",
     "Row",
     "edit_of",
@@ -56,6 +57,9 @@ FIRST_PROGRESS_COLUMN: Final = 17
 
 INDEXED_COLUMNS: Final = 3
 """How many of `progress_columns` stand in indexes: the first ones."""
+
+JOURNAL_LENGTH_COLUMN: Final = 7
+"""Which of `progress_columns` counts the entries."""
 
 _SIGNED: Final = 1 << 63
 _UNSIGNED: Final = 1 << 64

@@ -22,6 +22,7 @@ from durably.engine.records import (
     PromiseWaiter,
     Result,
     ServiceRecord,
+    Status,
     Timer,
     TimerKind,
     Waiter,
@@ -56,7 +57,7 @@ class SqliteReader(Reader):
     @override
     def invocation(self, invocation_id: str) -> Invocation | None:
         row = self._row(SQL["invocation"], (invocation_id,))
-        return None if row is None else invocation_of(row[1:])
+        return None if row is None else self._invocation_of(row)
 
     @override
     def result(self, invocation_id: str) -> Result:
@@ -226,6 +227,22 @@ class SqliteReader(Reader):
                 [service_of(row[0]) for row in self._rows(SQL["services"], ())],
             )
         return registry
+
+    def _invocation_of(self, row: Row) -> Invocation:
+        """Build an invocation from a row of the statement `invocation`, and count the entries that it does not know of.
+
+        While an invocation runs its row is not written for every entry; see `Transaction.grow_invocation`.
+        """
+        invocation = invocation_of(row[1:])
+        if invocation.status is Status.RUNNING:
+            first = row[0] << INDEX_BITS
+            uncounted = (first + invocation.journal_length, first + (1 << INDEX_BITS))
+            for is_command, appended_at in self._rows(SQL["uncounted"], uncounted):
+                invocation.journal_length += 1
+                if is_command:
+                    invocation.command_count += 1
+                    invocation.last_entry_at = appended_at
+        return invocation
 
     def _number(self, invocation_id: str) -> int | None:
         row = self._row(SQL["invocation_number"], (invocation_id,))

@@ -38,10 +38,10 @@ from durably.engine.store.rows import (
     FIRST_PROGRESS_COLUMN,
     INDEX_BITS,
     INDEXED_COLUMNS,
+    JOURNAL_LENGTH_COLUMN,
     MAX_INDEX,
     Row,
     fixed_columns,
-    invocation_of,
     progress_columns,
     result_columns,
     text_of_edit,
@@ -52,6 +52,7 @@ from durably.errors import StoreError
 
 __all__ = ["SqliteTransaction"]
 
+_UNCOUNTED_ENTRIES: Final = 64  # of a journal, that its invocation's row does not know of; counted when it is read
 _REMEMBERED_INVOCATIONS: Final = 2048  # about 2 KiB each
 _REMEMBERED_NOTIFICATIONS: Final = 2_000_000  # of all of them, at 4 to 8 bytes
 _COPIED_BYTES: Final = 64 * 1024  # up to here a copy costs less than what the driver does with bytes
@@ -109,7 +110,7 @@ class SqliteTransaction(SqliteReader, Transaction):
             if row is None:
                 return None
             known = self._remembered(invocation_id, row[0])
-            known.invocation = invocation_of(row[1:])
+            known.invocation = self._invocation_of(row)
             known.columns = row[FIRST_PROGRESS_COLUMN:]
         return known.invocation
 
@@ -131,6 +132,15 @@ class SqliteTransaction(SqliteReader, Transaction):
         elif old != columns:
             self._write(SQL["update_progress"], (*columns[INDEXED_COLUMNS:], known.number))
         known.invocation, known.columns = invocation, columns
+
+    @override
+    def grow_invocation(self, invocation: Invocation) -> None:
+        known = self._existing(invocation.id)
+        old = known.columns
+        if old is None or invocation.journal_length - old[JOURNAL_LENGTH_COLUMN] >= _UNCOUNTED_ENTRIES:
+            self.put_invocation(invocation)
+        else:
+            known.invocation = invocation
 
     @override
     def delete_invocation(self, invocation_id: str) -> None:

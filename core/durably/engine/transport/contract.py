@@ -17,7 +17,7 @@ Source: service protocol, "Endpoint HTTP surface".
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -182,6 +182,20 @@ class AttemptStream(Protocol):
 
         Raises:
             TransportError: The exchange failed; it is over.
+        """
+        ...
+
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give every part that `receive` would give to `take`, as soon as it is there, until that gives False.
+
+        `take` is called by whoever brings the part, which spares a hop from task to task; it must not wait.
+
+        Returns:
+            Whether `take` gave False. Otherwise the response has ended.
+
+        Raises:
+            TransportError: The exchange failed; it is over.
+            Exception: What `take` raised.
         """
         ...
 

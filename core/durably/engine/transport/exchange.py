@@ -7,12 +7,15 @@ Rules
 1. What arrived before a failure is read before it; of a response with a bad head nothing is read.
 2. The first end or failure wins; later ones are dropped.
 3. What lies here is bounded by the producer: it looks at `buffered_bytes` and is told through `on_taken`.
+4. A reader may leave a function that takes what arrives. It is called by whoever brings it, in the reader's context;
+   what it raises is the reader's, and never reaches the producer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 
 from durably.engine.transport.contract import ResponseHead, TransportError
 from durably.engine.transport.statuses import failure_of_head
@@ -37,6 +40,8 @@ class Response:
         "_head_waiter",
         "_on_taken",
         "_reader",
+        "_take",
+        "_variables",
         "buffered_bytes",
         "has_body",
         "is_over",
@@ -55,7 +60,9 @@ class Response:
         self._failure: TransportError | None = None
         self._head: ResponseHead | None = None
         self._head_waiter: asyncio.Future[None] | None = None
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[bool] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._variables: Context | None = None
         self.buffered_bytes: int = 0
         self.has_body: bool = False
         self.is_over: bool = False
@@ -82,10 +89,13 @@ class Response:
         if self.is_over or not data:
             return
         self.has_body = True
+        if self._take is not None:
+            self._pass(self._take, data)
+            return
         self._chunks.append(data)
         self.buffered_bytes += len(data)
-        if self._reader is not None:
-            _wake(self._reader)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(False)
 
     def end(self) -> None:
         """Note that the body is complete."""
@@ -108,20 +118,67 @@ class Response:
         """
         while not self._chunks:
             if self.is_over:
-                if self._failure is not None:
-                    raise self._failure.with_traceback(None)
-                return None
+                return self._end()
             reader = self._reader = asyncio.get_running_loop().create_future()
             try:
                 await reader
             finally:
                 self._reader = None
+        return self._taken()
+
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give every part to `take` as it arrives, until that gives False; tell whether it did, or this is the end.
+
+        Raises:
+            TransportError: It failed.
+            Exception: What `take` raised.
+        """
+        while True:
+            while self._chunks:
+                if not take(self._taken()):
+                    return True
+            if self.is_over:
+                self._end()
+                return False
+            reader = self._reader = asyncio.get_running_loop().create_future()
+            if self._variables is None:
+                self._variables = copy_context()
+            self._take = take
+            try:
+                if await reader:
+                    return True
+            finally:
+                self._reader = self._take = None
+
+    def _pass(self, take: Callable[[bytes], bool], data: bytes) -> None:
+        """Give what arrived to the reader's function, and go on with the reader when that had enough."""
+        reader, variables = self._reader, self._variables
+        assert reader is not None
+        assert variables is not None
+        try:
+            goes_on = variables.run(take, data)
+        except Exception as error:
+            self._take = None
+            if not reader.done():
+                reader.set_exception(error)
+        else:
+            if not goes_on:
+                self._take = None
+                if not reader.done():
+                    reader.set_result(True)
+        self._on_taken(len(data))
+
+    def _taken(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self.buffered_bytes = 0
         self._on_taken(len(data))
         return data
+
+    def _end(self) -> None:
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
 
     async def head(self) -> ResponseHead:
         """Wait for the head.
@@ -140,8 +197,8 @@ class Response:
         return self._head
 
     def _wake_all(self) -> None:
-        if self._reader is not None:
-            _wake(self._reader)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(False)
         if self._head_waiter is not None:
             _wake(self._head_waiter)
 

@@ -270,6 +270,10 @@ class Http11Stream:
         """Give the next part of the response; see `AttemptStream.receive`."""
         return await self.inbound.receive()
 
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give every part of the response to a function; see `AttemptStream.hand_over`."""
+        return await self.inbound.hand_over(take)
+
     async def response(self) -> ResponseHead:
         """Wait for the head of the response."""
         return await self.inbound.head()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from durably.engine.transport.contract import HIGH_WATER_BYTES, ResponseHead, TransportError
@@ -108,6 +109,10 @@ class Http2Stream:
     async def receive(self) -> bytes | None:
         """Give the next part of the response; see `AttemptStream.receive`."""
         return await self.inbound.receive()
+
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give every part of the response to a function; see `AttemptStream.hand_over`."""
+        return await self.inbound.hand_over(take)
 
     async def response(self) -> ResponseHead:
         """Wait for the head of the response."""

@@ -193,6 +193,10 @@ class InProcessStream:
         """Give the next part of the response; see `AttemptStream.receive`."""
         return await self._response.receive()
 
+    async def hand_over(self, take: Callable[[bytes], bool]) -> bool:
+        """Give every part of the response to a function; see `AttemptStream.hand_over`."""
+        return await self._response.hand_over(take)
+
     async def response(self) -> ResponseHead:
         """Wait for the head of the response."""
         return await self._response.head()

@@ -7,6 +7,8 @@
 --   * A statement ends at the end of a line.
 
 -- Invocations: what is fixed, then what changes. flags: 1 waits, 2 has children, 4 pause requested.
+-- While status is 'running', journal_length, command_count and last_entry_at may lag behind the journal, by up to 64
+-- entries: a step is stored with its entries alone. Readers count what stands at journal_length and after.
 -- details: '' or a JSON object with suspended_on, awaiting_on (hexadecimal) and failure.
 CREATE TABLE invocations (
     number INTEGER PRIMARY KEY,

@@ -99,6 +99,10 @@ INSERT INTO entries (position, type, handle, failed, appended_at, payload) VALUE
 SELECT position & 0xFFFFF, type, payload, handle, failed, appended_at FROM entries
 WHERE position >= ? AND position < ? ORDER BY position;
 
+-- name: uncounted
+-- Of the last entries of a journal, whether each is a command, and when it was appended.
+SELECT handle IS NULL, appended_at FROM entries WHERE position >= ? AND position < ? ORDER BY position;
+
 -- name: notifications
 -- The notifications of a range of a journal, in order; payloads that stand in pages of their own are not read.
 SELECT position & 0xFFFFF, handle, failed FROM entries
