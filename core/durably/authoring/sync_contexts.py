@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from random import Random
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from durably.authoring.contexts import (
@@ -75,19 +75,11 @@ class SyncDurablePromise(Generic[T]):
 
 
 class SyncContext(SyncCalls):
-    """The context of a plain service's `def` handler.
+    """The context of a plain service's `def` handler."""
 
-    Attributes:
-        start: The same operations, not waited for: they give futures with `result()`.
-    """
-
-    __slots__ = ("start",)
+    __slots__ = ()
 
     operations: type[Context] = Context
-
-    def __init__(self, start: Context) -> None:
-        """Wait for the operations of `start`."""
-        self.start: Context = start
 
     def request(self) -> Request:
         """Give the request that started the invocation."""
@@ -218,9 +210,16 @@ class SyncObjectSharedContext(SyncContext):
 
     operations: type[Context] = ObjectSharedContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> ObjectSharedContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     @property
     def _object(self) -> ObjectSharedContext:
-        return cast("ObjectSharedContext", self.start)
+        return self.start
 
     def key(self) -> str:
         """Give the key of this object or workflow."""
@@ -248,9 +247,16 @@ class SyncObjectContext(SyncObjectSharedContext):
 
     operations: type[Context] = ObjectContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> ObjectContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     @property
     def _writable(self) -> ObjectContext:
-        return cast("ObjectContext", self.start)
+        return self.start
 
     def set(self, name: str, value: T, serde: Serde[T] = _DEFAULT_SERDE, entry_name: str | None = None) -> None:
         """Set a state key."""
@@ -272,6 +278,13 @@ class SyncWorkflowSharedContext(SyncObjectSharedContext):
 
     operations: type[Context] = WorkflowSharedContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> WorkflowSharedContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     def promise(
         self, name: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
     ) -> SyncDurablePromise[T]:
@@ -285,6 +298,13 @@ class SyncWorkflowContext(SyncObjectContext):
     __slots__ = ()
 
     operations: type[Context] = WorkflowContext
+
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> WorkflowContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
 
     def promise(
         self, name: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
