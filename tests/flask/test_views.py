@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, session, stream_with_context
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    request,
+    session,
+    stream_with_context,
+)
 from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 
 from durably import Context, SyncContext, SyncObjectContext, TerminalError
+from durably.engine.options import EngineOptions
 from durably_flask import ctx, identity
 from tests.flask.worlds import World
 
@@ -319,24 +333,90 @@ def test_credentials_are_not_stored(quiet_world: World):
     assert answer == {"seen": "ada", "is": "ada", "sent": [None, None, None, None, "o"]}
 
 
-def test_the_session_stays_at_the_edge(quiet_world: World):
-    """On attempts it is empty, and changing it is refused with a reason."""
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: session["user"],
+        lambda: session.get("user"),
+        lambda: "user" in session,
+        lambda: len(session),
+        lambda: session.update(user="ada"),
+        lambda: session.pop("user", None),
+        lambda: session.permanent,
+        lambda: setattr(session, "permanent", True),
+        lambda: flash("written"),
+    ],
+    ids=["item", "get", "in", "len", "update", "pop", "permanent", "set permanent", "flash"],
+)
+def test_the_session_stays_at_the_edge(quiet_world: World, use: Callable[[], Any]):
+    """On attempts there is none: reading it would take who is logged in for a stranger, so that is refused too."""
 
-    @quiet_world.app.get("/read")
+    @quiet_world.app.get("/it")
     @quiet_world.durably.endpoint
-    def read() -> str:
-        return str(session.get("user", "nobody"))
+    def it() -> str:
+        quiet_world.log.append("ran")
+        return str(use())
 
-    @quiet_world.app.get("/write")
-    @quiet_world.durably.endpoint
-    def write() -> str:
-        session["user"] = "ada"
-        return "written"
-
-    assert quiet_world.client.get("/read").text == "nobody"
-    refused = quiet_world.client.get("/write")
+    refused = quiet_world.client.get("/it")
     assert refused.status_code == 500
-    assert "cannot change the session" in refused.text
+    assert "has no session" in refused.text
+    assert quiet_world.log == ["ran"]
+
+
+def test_what_views_look_for_is_restored():
+    """`identity` runs once, when the call arrives, and `restore` on each attempt: views find `g.user` as ever."""
+    log: list[str] = []
+
+    def restore(who: Any) -> None:
+        g.user = {"name": who} if who else None
+        log.append(f"restored {who}")
+
+    options = EngineOptions(inactivity_timeout_ms=0)
+    world = World(options, identity=lambda: session.get("user"), restore=restore)
+
+    @world.app.post("/login")
+    def login() -> str:
+        session["user"] = "ada"
+        return ""
+
+    @world.app.get("/who")
+    @world.durably.endpoint
+    def who(context: SyncContext) -> str:
+        first = context.run_typed("look", lambda: g.user["name"])
+        awakeable, future = context.awakeable(type_hint=str)
+        context.resolve_awakeable(awakeable, "x")
+        return f"{first} {g.user['name']} {future.result()}"
+
+    client = world.app.test_client()
+    client.post("/login")
+    assert client.get("/who").text == "ada ada x"
+    assert set(log) == {"restored ada"}
+    assert len(log) >= 2
+    world.close()
+
+
+def test_what_was_set_before_the_request_is_missing_with_a_reason(quiet_world: World):
+    """What functions before the request have put into `g` is not there on attempts, and the error says what to do."""
+    seen: list[str] = []
+
+    @quiet_world.app.before_request
+    def before() -> None:
+        g.user = "ada"
+
+    @quiet_world.app.get("/it")
+    @quiet_world.durably.endpoint
+    def it() -> str:
+        try:
+            return g.user
+        except AttributeError as error:
+            seen.append(str(error))
+        assert (hasattr(g, "user"), g.get("user", "nobody")) == (False, "nobody")
+        g.user = "set"
+        return g.user
+
+    assert quiet_world.client.get("/it").text == "set"
+    assert "g.user is not set on this attempt" in seen[0]
+    assert "restore=" in seen[0]
 
 
 def test_streams_are_refused(quiet_world: World):
