@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-server test lint format types layers bench clean
+.PHONY: help demo demo-server demo-flask test lint format types layers bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +43,9 @@ demo: $(STAMP) ## run the example shop, kill it in the middle
 demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
 	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo --server
 
+demo-flask: $(STAMP) ## run the report app under gunicorn, kill all its workers in the middle
+	@cd example_projects/flask_reports && $(CURDIR)/$(BIN)/python -m demo
+
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "Not formatted: run make format" >&2; exit 1; }
@@ -54,7 +57,7 @@ format: $(STAMP) ## rewrite what can be rewritten
 types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
-	@. $(BIN)/activate && for package in durably durably_fastapi; do \
+	@. $(BIN)/activate && for package in durably durably_fastapi durably_flask; do \
 		found=$$(pyright --verifytypes $$package --ignoreexternal) && echo "All public types of $$package are known." \
 		|| { echo "$$found" | grep -B 1 error:; exit 1; }; done
 

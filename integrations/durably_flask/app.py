@@ -65,6 +65,7 @@ class Durably(ServiceMaker):
         secret_key: str | None = None,
         max_upload_bytes: int | None = None,
         identity: Callable[[], Any] | None = None,
+        restore: Callable[[Any], object] | None = None,
         secret_headers: Iterable[str] = (),
         options: EngineOptions | None = None,
         hosting: HostingOptions | None = None,
@@ -93,6 +94,8 @@ class Durably(ServiceMaker):
             max_upload_bytes: How large the body of a durable view's request may be.
             identity: Gives who calls a durable view, as JSON; it runs when the call arrives. On attempts the view
                 finds it as `g.identity`.
+            restore: Is called on each attempt with that, within the request, and puts it where views look for it:
+                `g.user = …`.
             secret_headers: Headers that are not stored, besides the usual ones for credentials.
             options: Of the embedded engine: timeouts, retries, retention, limits. Unless given, a handler that waits
                 longer than 100 ms is suspended, and gives its thread back.
@@ -126,6 +129,7 @@ class Durably(ServiceMaker):
             machine_options=machine_options,
             clock=clock,
             identity=identity,
+            restore=restore,
             secret_headers=tuple(secret_headers),
         )
         self._services = Endpoint().bind(*services)

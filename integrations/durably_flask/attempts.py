@@ -28,6 +28,7 @@ from durably_flask.responses import carry
 
 if TYPE_CHECKING:
     from durably_flask.endpoint import DurableView
+    from durably_flask.state import AppState
 
 __all__ = ["ViewCall", "find_function", "make_attempt"]
 
@@ -52,11 +53,13 @@ class ViewCall:
 
 
 @contextmanager
-def _request_context(app: Flask, request: StoredRequest) -> Generator[RequestContext, None, None]:
-    with request.context(app) as context:
+def _request_context(state: AppState, request: StoredRequest) -> Generator[RequestContext, None, None]:
+    with request.context(state.app) as context:
         if context.request.routing_exception is not None:
             raise context.request.routing_exception
         g.setdefault(IDENTITY, request.identity)
+        if state.runtime.restore is not None:
+            state.runtime.restore(request.identity)
         yield context
 
 
@@ -93,15 +96,16 @@ def _prepare(app: Flask, context: RequestContext, call: ViewCall) -> tuple[Calla
 def make_attempt(call: ViewCall, context_name: str, context_type: Any, *, is_async: bool) -> Callable[..., Any]:
     """Make the handler's function: it takes the context and the stored request."""
 
-    def app_of_attempt() -> Flask:
+    def state_of_attempt() -> AppState:
         state = current_state.get()
         if state is None:
             raise UsageError(f"{call.where} runs outside of its application.", hint="Serve it with Durably(app).")
-        return state.app
+        return state
 
     def attempt_blocking(context: Any, stored: StoredRequest) -> CarriedResponse:
-        app = app_of_attempt()
-        with _request_context(app, stored) as within:
+        state = state_of_attempt()
+        app = state.app
+        with _request_context(state, stored) as within:
             try:
                 result: Any = app.preprocess_request() if call.runs_before else None
                 if result is None:
@@ -112,8 +116,9 @@ def make_attempt(call: ViewCall, context_name: str, context_type: Any, *, is_asy
                 return _answer(app, within, call, error)
 
     async def attempt_async(context: Any, stored: StoredRequest) -> CarriedResponse:
-        app = app_of_attempt()
-        with _request_context(app, stored) as within:
+        state = state_of_attempt()
+        app = state.app
+        with _request_context(state, stored) as within:
             try:
                 result: Any = app.preprocess_request() if call.runs_before else None
                 if result is None:

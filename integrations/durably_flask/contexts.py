@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from flask import Flask, g, has_app_context
 from flask.ctx import _AppCtxGlobals  # pyright: ignore[reportPrivateUsage]
@@ -49,12 +50,34 @@ class StepGlobals(_AppCtxGlobals):
         return iter(dict.fromkeys([*own, *self.__dict__["_durably_outer"]]))
 
 
+class _AttemptGlobals:
+    """`g` on an attempt: says why something is missing that a function before the request has set."""
+
+    def __getattr__(self, name: str) -> Any:
+        inherited: Any = super()
+        try:
+            return inherited.__getattr__(name)
+        except AttributeError:
+            pass
+        raise AttributeError(
+            f"g.{name} is not set on this attempt: functions before requests ran when the call arrived. Set it with "
+            "Durably(identity=..., restore=...), or run them with @durably.endpoint(before_request=True)."
+        )
+
+
+@cache
+def _globals_of_attempt(kind: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
+    return cast("type[_AppCtxGlobals]", type("AttemptGlobals", (_AttemptGlobals, kind), {}))
+
+
 @contextmanager
 def attempt_context(state: AppState) -> Generator[None, None, None]:
     """Be in the application, with a fresh `g`, for an attempt."""
     token = current_state.set(state)
     try:
-        with state.app.app_context():
+        context = state.app.app_context()
+        context.g = _globals_of_attempt(state.app.app_ctx_globals_class)()
+        with context:
             yield
     finally:
         current_state.reset(token)

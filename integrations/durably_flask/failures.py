@@ -9,27 +9,37 @@ Owns the translation into terminal errors with the response that the application
 | an error handler that answers below 400, redirects | a result | that response |
 | `abort(5xx)`, a handler that answers with a 5xx | retried | |
 | anything else | what `failures=` says, else retried | |
+
+The same holds for what a step raises, and a handler of a service: there the application's error handlers are asked
+with an empty request, and give the status.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Flask, after_this_request, request
+from flask import Flask, after_this_request, has_request_context, request
 from flask.wrappers import Response
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-from durably.errors import TerminalError
+from durably.authoring.failures import FailureMap
+from durably.errors import OutcomeError, TerminalError
 from durably.web.outcomes import Failed
 from durably.web.responses import CarriedResponse
-from durably_flask.responses import rebuild
+from durably_flask.responses import carry, rebuild
 
-__all__ = ["ask_application", "give_failure", "terminal_of"]
+__all__ = ["application_failures", "ask_application", "give_failure", "terminal_of"]
 
 _RESPONSE: Final = "durably.response"
+_ASKED: Final = "__durably_asked__"  # marks an exception that the application has no answer for
+_FIRST_CLIENT_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
+
+_logger = logging.getLogger("durably.flask")
 
 
 def ask_application(app: Flask, error: Exception) -> Response:
@@ -38,15 +48,43 @@ def ask_application(app: Flask, error: Exception) -> Response:
     Raises:
         Exception: `error` itself, where nobody answers it, or answers with a 5xx; what its handler raises.
     """
+    setattr(error, _ASKED, True)
     if isinstance(error, HTTPException) and error.response is None and (error.code or 500) >= _FIRST_SERVER_ERROR:
         raise error
-    answered: Any = app.handle_user_exception(error)
+    try:
+        raise error  # which Flask raises again where there is no handler
+    except Exception:
+        answered: Any = app.handle_user_exception(error)
     if isinstance(answered, HTTPException):
         answered = answered.get_response(request.environ)
     response = app.make_response(answered)
     if response.status_code >= _FIRST_SERVER_ERROR:
         raise error
     return response
+
+
+def application_failures(app: Flask) -> FailureMap:
+    """Give the rules for what steps and handlers raise: what the application answers with a 4xx is terminal."""
+
+    def ask(error: Exception) -> TerminalError | None:
+        if isinstance(error, OutcomeError) or hasattr(error, _ASKED):
+            return None
+        is_view = has_request_context()
+        within: AbstractContextManager[object] = nullcontext() if is_view else app.test_request_context()
+        with within:
+            try:
+                response = ask_application(app, error)
+                carried = carry(response, f"The error handler for {type(error).__name__}")
+            except Exception as raised:
+                if raised is not error:
+                    _logger.exception("The error handler for %s failed on an attempt.", type(error).__name__)
+                return None
+        if carried.status < _FIRST_CLIENT_ERROR:
+            return None
+        terminal = terminal_of(error, carried)
+        return terminal if is_view else TerminalError(terminal.message, terminal.status_code)
+
+    return FailureMap({Exception: ask})
 
 
 def terminal_of(error: Exception, carried: CarriedResponse) -> TerminalError:

@@ -9,7 +9,7 @@ forms and files that it saw when the call arrived.
 | method, URL, query, headers, the peer's address | yes |
 | `Authorization`, `Cookie`, `Proxy-Authorization`, and headers of API keys | never |
 | body | yes, up to `max_upload_bytes` |
-| session | no: it is empty on attempts, and cannot be changed there |
+| session | no: looking into it on an attempt is a terminal error that says so |
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from flask import Flask
 from flask.ctx import RequestContext
-from flask.sessions import NullSession
+from flask.sessions import SessionMixin
 from flask.wrappers import Request
 
 from durably.errors import TerminalError
@@ -113,16 +113,42 @@ class StoredRequest:
         return RequestContext(app, environ, session=AttemptSession())
 
 
-class AttemptSession(NullSession):
-    """The session of an attempt: empty, because cookies are not stored."""
+class AttemptSession(SessionMixin):
+    """The session of an attempt: there is none, because cookies are not stored, so looking into it is refused.
 
-    def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
+    An empty one would let views take who is logged in for a stranger.
+    """
+
+    @property
+    def permanent(self) -> bool:
+        """Refused, as everything else."""
+        self._refuse()
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self._refuse()
+
+    def __getitem__(self, key: str) -> Any:
+        self._refuse()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._refuse()
+
+    def __delitem__(self, key: str) -> None:
+        self._refuse()
+
+    def __iter__(self) -> Iterator[str]:
+        self._refuse()
+
+    def __len__(self) -> int:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise TerminalError(
-            "A durable view cannot change the session: no browser takes the cookie on an attempt. "
-            "Change it in a view that is not durable."
+            "A durable view has no session: the cookie is a credential and not stored, and no browser takes a new one "
+            "on an attempt. Take what the view needs with Durably(identity=...), which runs when the call arrives; "
+            "change the session in a view that is not durable."
         )
-
-    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
 
 
 def store_request(request: Request, identity: Any, secret_headers: Iterable[str] = ()) -> StoredRequest:

@@ -33,6 +33,7 @@ from durably.web.link import Link
 from durably.web.settings import Settings, read_settings
 from durably_flask.contexts import attempt_context, step_context
 from durably_flask.detaching import finish_detached
+from durably_flask.failures import application_failures
 
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
@@ -66,6 +67,7 @@ class Runtime:
         machine_options: How the journal is followed.
         clock: Of the embedded engine.
         identity: Gives who calls.
+        restore: Puts that where views look for it, on an attempt.
         secret_headers: Headers that are not stored, besides those that never are.
     """
 
@@ -77,6 +79,7 @@ class Runtime:
     machine_options: MachineOptions | None = None
     clock: Clock | None = None
     identity: Callable[[], Any] | None = None
+    restore: Callable[[Any], object] | None = None
     secret_headers: tuple[str, ...] = ()
 
 
@@ -195,7 +198,7 @@ class AppState:
             endpoint.set_journal_value_codec(runtime.codec)
         if runtime.machine_options is not None:
             endpoint.machine_options = runtime.machine_options
-        endpoint.failures = FailureMap.of(runtime.failures)
+        endpoint.failures = application_failures(self.app) | FailureMap.of(runtime.failures)
         for service in self._registry.services.values():
             own = copy.copy(service)
             own.handlers = {name: self._in_app(handler) for name, handler in service.handlers.items()}

@@ -6,12 +6,22 @@ import io
 from typing import Any
 
 import pytest
-from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, session, stream_with_context
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    request,
+    stream_with_context,
+)
 from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 
 from durably import Context, SyncContext, SyncObjectContext, TerminalError
-from durably_flask import ctx, identity
+from durably_flask import ctx
 from tests.flask.worlds import World
 
 
@@ -226,26 +236,6 @@ def test_functions_around_requests(world: World):
     assert log.count("teardown fine") == 2  # of the last attempt, and of the call
 
 
-def test_functions_before_on_request(quiet_world: World):
-    """`before_request=True` runs them on attempts too, and one that answers ends the attempt."""
-    log = quiet_world.log
-
-    @quiet_world.app.before_request
-    def before() -> Any:
-        log.append("before")
-        g.user = "ada"
-        return ("enough", 403) if request.args.get("n") == "2" and len(log) > 1 else None
-
-    @quiet_world.app.get("/it")
-    @quiet_world.durably.endpoint(before_request=True)
-    def it() -> str:
-        return g.user
-
-    assert quiet_world.client.get("/it").text == "ada"
-    log.clear()
-    assert quiet_world.client.get("/it?n=2").status_code == 403
-
-
 def test_blueprints_and_classes(world: World):
     """Views of blueprints, and methods of `MethodView`s with arguments, are durable; a key makes an object."""
     shop = Blueprint("shop", __name__, url_prefix="/shop")
@@ -297,46 +287,6 @@ def test_async_views(world: World):
         return {"sum": first + request.get_json()["b"]}
 
     assert world.client.post("/sum", json={"a": 1, "b": 2}).get_json() == {"sum": 3}
-
-
-def test_credentials_are_not_stored(quiet_world: World):
-    """The view does not see them on attempts; what the hook gave is there, in steps too."""
-    quiet_world.app.extensions["durably"].runtime = type(quiet_world.app.extensions["durably"].runtime)(
-        given={"url": "memory://"},
-        identity=lambda: {"name": request.authorization.token if request.authorization else None},
-        secret_headers=("X-Mine",),
-    )
-
-    @quiet_world.app.get("/who")
-    @quiet_world.durably.endpoint
-    def who(context: SyncContext) -> dict[str, Any]:
-        seen = context.run_typed("look", lambda: g.identity["name"])
-        names = ("Authorization", "Cookie", "X-Api-Key", "X-Mine", "X-Other")
-        return {"seen": seen, "is": identity["name"], "sent": [request.headers.get(name) for name in names]}
-
-    sent = {"authorization": "Bearer ada", "cookie": "a=b", "x-api-key": "k", "x-mine": "m", "x-other": "o"}
-    answer = quiet_world.client.get("/who", headers=sent).get_json()
-    assert answer == {"seen": "ada", "is": "ada", "sent": [None, None, None, None, "o"]}
-
-
-def test_the_session_stays_at_the_edge(quiet_world: World):
-    """On attempts it is empty, and changing it is refused with a reason."""
-
-    @quiet_world.app.get("/read")
-    @quiet_world.durably.endpoint
-    def read() -> str:
-        return str(session.get("user", "nobody"))
-
-    @quiet_world.app.get("/write")
-    @quiet_world.durably.endpoint
-    def write() -> str:
-        session["user"] = "ada"
-        return "written"
-
-    assert quiet_world.client.get("/read").text == "nobody"
-    refused = quiet_world.client.get("/write")
-    assert refused.status_code == 500
-    assert "cannot change the session" in refused.text
 
 
 def test_streams_are_refused(quiet_world: World):

@@ -15,6 +15,8 @@ from durably import (
     ObjectSharedContext,
     RestateDurableFuture,
     RunOptions,
+    SyncObjectContext,
+    SyncWorkflowContext,
     WorkflowContext,
     WorkflowSharedContext,
 )
@@ -88,3 +90,10 @@ async def on_futures(ctx: Context) -> None:
     """A mapped future has the type of the mapping."""
     assert_type(await ctx.run_typed("label", label, parcel="A").map(len), int)
     assert_type(await ctx.run_typed("label", label, parcel="A").or_timeout(timedelta(seconds=1)), bytes)
+
+
+def futures_of_def_handlers(ctx: SyncWorkflowContext, cart: SyncObjectContext) -> None:
+    """`start` has the operations of the context that it belongs to."""
+    assert_type(ctx.start, WorkflowContext)
+    assert_type(ctx.start.promise("approved", type_hint=bool).value(), RestateDurableFuture[bool])
+    assert_type(cart.start.get("count", type_hint=int).result(), int | None)

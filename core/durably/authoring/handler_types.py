@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     class _AnySyncContext(SyncWorkflowContext, SyncWorkflowSharedContext):
         __slots__ = ()
 
+        @property
+        def start(self) -> _AnyContext: ...
+
 else:
     _AnyContext = _AnySyncContext = Any
 

@@ -44,17 +44,18 @@ class SyncSendHandle:
 
 
 class SyncCalls:
-    """The calling half of a `def` handler's context.
+    """The calling half of a `def` handler's context."""
 
-    Attributes:
-        start: The same operations, not waited for: they give futures with `result()`.
-    """
-
-    __slots__ = ("start",)
+    __slots__ = ("_start",)
 
     def __init__(self, start: Context) -> None:
         """Wait for the operations of `start`."""
-        self.start: Context = start
+        self._start: Context = start
+
+    @property
+    def start(self) -> Context:
+        """The same operations, not waited for: they give futures with `result()`."""
+        return self._start
 
     def call(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from random import Random
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
 from durably.authoring.contexts import (
@@ -76,19 +76,11 @@ class SyncDurablePromise(Generic[T]):
 
 
 class SyncContext(SyncCalls):
-    """The context of a plain service's `def` handler.
+    """The context of a plain service's `def` handler."""
 
-    Attributes:
-        start: The same operations, not waited for: they give futures with `result()`.
-    """
-
-    __slots__ = ("start",)
+    __slots__ = ()
 
     operations: type[Context] = Context
-
-    def __init__(self, start: Context) -> None:
-        """Wait for the operations of `start`."""
-        self.start: Context = start
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
@@ -224,9 +216,16 @@ class SyncObjectSharedContext(SyncContext):
 
     operations: type[Context] = ObjectSharedContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> ObjectSharedContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     @property
     def _object(self) -> ObjectSharedContext:
-        return cast("ObjectSharedContext", self.start)
+        return self.start
 
     def key(self) -> str:
         """Give the key of this object or workflow."""
@@ -254,9 +253,16 @@ class SyncObjectContext(SyncObjectSharedContext):
 
     operations: type[Context] = ObjectContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> ObjectContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     @property
     def _writable(self) -> ObjectContext:
-        return cast("ObjectContext", self.start)
+        return self.start
 
     def set(self, name: str, value: T, serde: Serde[T] = _DEFAULT_SERDE, entry_name: str | None = None) -> None:
         """Set a state key."""
@@ -278,6 +284,13 @@ class SyncWorkflowSharedContext(SyncObjectSharedContext):
 
     operations: type[Context] = WorkflowSharedContext
 
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> WorkflowSharedContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
+
     def promise(
         self, name: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None
     ) -> SyncDurablePromise[T]:
@@ -291,6 +304,13 @@ class SyncWorkflowContext(SyncObjectContext):
     __slots__ = ()
 
     operations: type[Context] = WorkflowContext
+
+    if TYPE_CHECKING:
+
+        @property
+        def start(self) -> WorkflowContext:
+            """The same operations, not waited for: they give futures with `result()`."""
+            ...
 
     def promise(
         self, name: str, serde: Serde[T] = _DEFAULT_SERDE, type_hint: type[T] | None = None

@@ -18,6 +18,26 @@ import pytest
 PROJECT = Path(__file__).parent / "project"
 TAKE = "    durably.init_app(app)\n"
 EXTENSION = '"""The extension."""\n\nfrom durably_flask import Durably\n\ndurably = Durably()\n'
+WITH_USER = '''"""The extension, with who is logged in."""
+
+from flask import g
+
+from durably_flask import Durably
+from flaskr.db import get_db
+
+
+def caller() -> int | None:
+    """Tell who calls; the app has put it there."""
+    return g.user["id"] if g.user else None
+
+
+def restore(user_id: int | None) -> None:
+    """Put it there on attempts too."""
+    g.user = get_db().execute("SELECT * FROM user WHERE id = ?", (user_id,)).fetchone()
+
+
+durably = Durably(identity=caller, restore=restore)
+'''
 LATER = '''
 
 @bp.post("/later/<int:post_id>")
@@ -105,9 +125,16 @@ def a_durable_view(project: Path) -> None:
     )
 
 
+def a_durable_view_with_a_user(project: Path) -> None:
+    """Make a view durable that wants to know who is logged in: the view stays as it is."""
+    a_durable_view(project)
+    (project / "flaskr" / "extension.py").write_text(WITH_USER)
+    change(project / "flaskr" / "blog.py", ("\ndef create(", "\n@durably.endpoint\ndef create("))
+
+
 def a_new_durable_view(project: Path) -> None:
     """Add a view that works in steps."""
-    a_durable_view(project)
+    a_durable_view_with_a_user(project)
     blog = project / "flaskr" / "blog.py"
     change(
         blog,
@@ -119,9 +146,7 @@ def a_new_durable_view(project: Path) -> None:
     tests.write_text(tests.read_text() + LATER_TEST)
 
 
-@pytest.mark.parametrize(
-    ("change_it", "count"), [(untouched, 5), (taken, 5), (a_durable_view, 5), (a_new_durable_view, 6)]
-)
+@pytest.mark.parametrize(("change_it", "count"), [(untouched, 5), (a_durable_view, 5), (a_new_durable_view, 6)])
 def test_its_own_tests_pass(project: Path, change_it: Callable[[Path], None], count: int):
     """Nothing that the application promised is broken, and nothing else of it had to change."""
     change_it(project)

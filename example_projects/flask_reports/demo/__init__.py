@@ -1,0 +1,1 @@
+"""The demo: people who have reports built while the application is killed."""
