@@ -33,6 +33,7 @@ _INTERNAL = (
     "durably.engine.core.",
     "durably.engine.ingress.",
     "durably.engine.query.",
+    "durably.operations.",
 )
 """Folders whose own exceptions become answers, messages or failures of attempts before anyone could catch them."""
 

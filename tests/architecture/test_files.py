@@ -19,6 +19,7 @@ _CLIENTS = "tests/client/test_client.py runs both clients through one set of tes
 _STORES = "tests/engine/store/test_contract*.py hold both stores to one contract"
 TESTED_BY_THEME: dict[str, str] = {
     "cli": "the command line is tested by command, as it is typed, against both runtimes",
+    "operations": "what commands and admin pages share is tested by theme, on a real server and on both engines",
     ".": "the command line's modules are run as processes by tests/engine/suite and tests/engine/runtime",
     "engine": "the parts of a running engine are tested together, by theme, in tests/engine/runtime and beside it",
     "engine/admin": "the admin API is compared with the real server's, route by route",

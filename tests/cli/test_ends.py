@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from durably.cli.connections import choose
 from durably.cli.exits import CommandError, Exit, NotFoundError, NotReachableError, code_of, text_of
 from durably.errors import (
     ConfigurationError,
@@ -18,6 +17,7 @@ from durably.errors import (
     StoreBusyError,
     UsageError,
 )
+from durably.operations.connections import choose
 from durably.testing.ports import free_port
 from tests.cli.conftest import Run, running_engine
 from tests.cli.processes import environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from durably.cli.invocations import INVOCATION_FIELDS
+from durably.operations.invocations import INVOCATION_FIELDS
 from tests.cli.conftest import Place, Run, eventually
 
 

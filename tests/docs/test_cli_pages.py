@@ -12,7 +12,7 @@ import typer.main
 
 from durably.cli.app import app
 from durably.cli.exits import Exit
-from durably.cli.invocations import INVOCATION_FIELDS, Status
+from durably.operations.invocations import INVOCATION_FIELDS, Status
 from durably.testing.ports import free_port
 from durably.testing.server import RestateServer
 from tests.cli.conftest import eventually

@@ -16,11 +16,12 @@ from typing import Annotated
 import typer
 
 from durably.cli.commands import JsonOption, runtime_command
-from durably.cli.connections import Answer, Remote
 from durably.cli.exits import CommandError, Exit, NotFoundError
 from durably.cli.output import say, show_json, tell
 from durably.client.requests import CallTarget, call_request, raw_content_type
 from durably.errors import UsageError
+from durably.operations.connections import Answer, Remote
+from durably.operations.errors import OperationError
 
 __all__ = ["add_commands"]
 
@@ -142,7 +143,7 @@ def _delay(text: str) -> timedelta:
         raise UsageError(f"{text!r} is no duration: {error}.", hint="Write it as 10s, 5m, 2h or 7d.") from error
 
 
-def _failure(answer: Answer) -> CommandError:
+def _failure(answer: Answer) -> OperationError:
     invocation_id = answer.headers.get("x-restate-id")
     hint = f"Its journal: durably journal show {invocation_id}" if invocation_id else None
     kind = NotFoundError if answer.status == 404 and invocation_id is None else CommandError

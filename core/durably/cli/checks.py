@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from durably.cli.connections import Connection, connect
 from durably.cli.findings import Finding, fail, ok, warn
 from durably.cli.loading import Kind, Loaded
 from durably.engine.ingress.access import is_loopback
 from durably.engine.locations import read_url
 from durably.errors import DurablyError, StoreLocationError
+from durably.operations.connections import Connection, connect
 
 __all__ = ["check_application", "check_file"]
 

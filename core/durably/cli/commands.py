@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from durably.cli.connections import Remote, choose, connect
+from durably.operations.connections import Remote, choose, connect
 
 __all__ = ["JsonOption", "YesOption", "confirmed", "runtime_command"]
 

@@ -18,11 +18,11 @@ from typing import Annotated, Final
 
 import typer
 
-from durably.cli.connections import choose
 from durably.cli.exits import Exit
 from durably.cli.output import tell
 from durably.cli.serving import DevOptions, command_of
 from durably.errors import UsageError
+from durably.operations.connections import choose
 
 __all__ = ["add_commands", "changed_files", "snapshot"]
 

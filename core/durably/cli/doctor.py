@@ -26,7 +26,6 @@ import typer
 
 from durably.cli.checks import check_application, check_file
 from durably.cli.commands import JsonOption
-from durably.cli.connections import Connection, Remote, choose, connect
 from durably.cli.exits import Exit, NotReachableError, text_of
 from durably.cli.findings import Finding, Verdict, fail, ok, show_findings, warn
 from durably.cli.loading import LoadError, load
@@ -34,6 +33,7 @@ from durably.cli.output import say, show_json
 from durably.client.transport import httpx_module
 from durably.engine.ingress.access import is_loopback
 from durably.errors import DurablyError
+from durably.operations.connections import Connection, Remote, choose, connect
 
 __all__ = ["add_commands", "examine"]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 
 from durably.errors import ClientError, DurablyError, EngineStoppedError, MissingExtraError, StoreError, UsageError
+from durably.operations.errors import NotFoundError, NotReachableError, OperationError
 
 __all__ = ["CommandError", "Exit", "NotFoundError", "NotReachableError", "code_of", "text_of"]
 
@@ -31,22 +32,10 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-class CommandError(DurablyError):
+class CommandError(OperationError):
     """A command could not do what it was asked."""
 
     exit_code: Exit = Exit.FAILED
-
-
-class NotReachableError(CommandError):
-    """The runtime cannot be reached."""
-
-    exit_code = Exit.NOT_REACHABLE
-
-
-class NotFoundError(CommandError):
-    """What was named does not exist."""
-
-    exit_code = Exit.NOT_FOUND
 
 
 def code_of(error: BaseException) -> Exit:
@@ -54,6 +43,10 @@ def code_of(error: BaseException) -> Exit:
     match error:
         case CommandError():
             return error.exit_code
+        case NotReachableError():
+            return Exit.NOT_REACHABLE
+        case NotFoundError():
+            return Exit.NOT_FOUND
         case UsageError() | MissingExtraError():
             return Exit.USAGE
         case EngineStoppedError() | StoreError() | ClientError():

@@ -18,14 +18,16 @@ from typing import Annotated, Any, Final
 import typer
 
 from durably.cli.commands import JsonOption, runtime_command
-from durably.cli.connections import Connection, Remote, choose, connect
-from durably.cli.exits import Exit, NotFoundError
-from durably.cli.invocations import quoted, rows_of
+from durably.cli.exits import Exit
 from durably.cli.loading import Loaded, load
-from durably.cli.output import duration, progress, say, show_json, show_table, tell, time_of
+from durably.cli.output import progress, say, show_json, show_table, tell
 from durably.cli.recordings import load_recordings, save_recordings
-from durably.cli.timelines import Line, read_timeline
 from durably.errors import UsageError
+from durably.operations.connections import Connection, Remote, choose, connect
+from durably.operations.invocations import quoted, read_one
+from durably.operations.journals import read_journal
+from durably.operations.timelines import Line
+from durably.operations.times import duration, time_of
 from durably.testing.journals import RecordedJournal, journal_from_rows, journal_of
 from durably.testing.replaying import Mismatch, replay
 
@@ -44,14 +46,8 @@ async def _show(
     remote: Remote, invocation_id: Annotated[str, typer.Argument(metavar="ID")], json: JsonOption = False
 ) -> None:
     """Show what an invocation did: steps, calls, sleeps and state, with times, results and failures."""
-    found = await rows_of(remote, f" WHERE id = {quoted(invocation_id)}", 1)
-    if not found:
-        raise NotFoundError(f"There is no invocation {invocation_id}.")
-    invocation = found[0]
-    entries = await remote.query(
-        f"SELECT index, entry_type, raw, appended_at FROM sys_journal WHERE id = {quoted(invocation_id)} ORDER BY index"  # noqa: S608 - quoted
-    )
-    lines = read_timeline(entries)
+    invocation = await read_one(remote, invocation_id)
+    lines = (await read_journal(remote, invocation_id)).lines
     if json:
         show_json({"invocation": invocation, "entries": [line.to_json() for line in lines]})
         return

@@ -10,7 +10,6 @@ import json
 import sys
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -18,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-__all__ = ["duration", "notes", "progress", "results", "say", "show_json", "show_table", "tell", "time_of"]
+__all__ = ["notes", "progress", "results", "say", "show_json", "show_table", "tell"]
 
 _PIPE_WIDTH: Final = 200
 _STYLES: Final = {
@@ -31,9 +30,6 @@ _STYLES: Final = {
     "backing-off": "yellow",
     "paused": "red",
 }
-_MINUTE_MS: Final = 60_000
-_HOUR_MS: Final = 60 * _MINUTE_MS
-_DAY_MS: Final = 24 * _HOUR_MS
 
 
 def results() -> Console:
@@ -89,32 +85,6 @@ def progress(what: str, total: int) -> Generator[Any]:
     with Progress(*columns, console=notes(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)
         yield lambda step=1: bar.advance(task, step)
-
-
-def duration(milliseconds: float) -> str:
-    """Write a duration as people read it: `12 ms`, `3.4 s`, `2 min 5 s`, `7 d`."""
-    if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
-    if milliseconds < _MINUTE_MS:
-        return f"{milliseconds / 1000:.1f} s"
-    for size, name, part, part_name in (
-        (_DAY_MS, "d", _HOUR_MS, "h"),
-        (_HOUR_MS, "h", _MINUTE_MS, "min"),
-        (_MINUTE_MS, "min", 1000, "s"),
-    ):
-        if milliseconds >= size:
-            whole, rest = divmod(int(milliseconds), size)
-            return f"{whole} {name} {rest // part} {part_name}" if rest // part else f"{whole} {name}"
-    raise AssertionError("a minute is the smallest of these")
-
-
-def time_of(text: str | None) -> datetime | None:
-    """Read a time of the introspection views."""
-    if not text:
-        return None
-    # Older Pythons read at most six digits of a second's fraction.
-    head, dot, tail = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{tail[:6].ljust(6, '0')}" if dot else head).replace(tzinfo=UTC)
 
 
 def _cell(value: object) -> str:

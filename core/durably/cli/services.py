@@ -1,24 +1,21 @@
 """`durably services`, `durably deployments`, `durably register`: what the runtime knows, and making it known.
 
-Owns the attempts of a registration: HTTP/2 first, because only that can stream, and HTTP/1.1 when the runtime cannot
-speak HTTP/2 to the address.
+Owns what is shown of them; how a registration is attempted is the business of `durably.operations.registration`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from durably.cli.commands import JsonOption, YesOption, confirmed, runtime_command
-from durably.cli.connections import Answer, Remote
-from durably.cli.exits import CommandError, Exit
+from durably.cli.exits import Exit
 from durably.cli.output import show_json, show_table, tell
+from durably.operations.connections import Remote
+from durably.operations.registration import Registered, register_deployment
 
-__all__ = ["add_commands", "register_deployment"]
-
-_KNOWN: Final = 200
-_CONFLICT: Final = 409
+__all__ = ["add_commands", "tell_second_choice"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -113,63 +110,24 @@ async def _register(
     if force and not await confirmed(remote, f"Replace what is registered at {endpoint}?", yes=yes):
         tell("Nothing was done.")
         return Exit.FAILED
-    answer, spoken = await register_deployment(
+    registered = await register_deployment(
         remote, endpoint, force=force, use_http_11=use_http_11, breaking=breaking, dry_run=dry_run
     )
-    document = answer.json()
-    found = [
-        {
-            "name": service["name"],
-            "type": service["ty"],
-            "revision": service["revision"],
-            "handlers": [handler["name"] for handler in service["handlers"]],
-        }
-        for service in document["services"]
-    ]
+    tell_second_choice(registered)
     if json:
-        show_json({"id": document["id"], "http_version": spoken, "is_new": answer.status != _KNOWN, "services": found})
+        show_json(registered.to_json())
         return Exit.OK
     show_table(
         ("SERVICE", "TYPE", "REVISION", "HANDLERS"),
-        ((each["name"], each["type"], each["revision"], ", ".join(each["handlers"])) for each in found),
+        ((each["name"], each["type"], each["revision"], ", ".join(each["handlers"])) for each in registered.services),
         empty="The endpoint has no services.",
     )
-    word = "Would be registered" if dry_run else ("Registered" if answer.status != _KNOWN else "Registered already")
-    tell(f"{word}, over {spoken}, as {document['id']}.")
+    word = "Would be registered" if dry_run else ("Registered" if registered.is_new else "Registered already")
+    tell(f"{word}, over {registered.http_version}, as {registered.id}.")
     return Exit.OK
 
 
-async def register_deployment(
-    remote: Remote,
-    url: str,
-    *,
-    force: bool,
-    use_http_11: bool = False,
-    breaking: bool = False,
-    dry_run: bool = False,
-) -> tuple[Answer, str]:
-    """Register an endpoint over HTTP/2, or else over HTTP/1.1; gives the answer, and what is spoken.
-
-    Raises:
-        CommandError: The runtime refuses it, or cannot reach it.
-        NotReachableError: The runtime cannot be reached.
-    """
-    refusals: list[str] = []
-    is_conflict = False
-    for http_11 in (True,) if use_http_11 else (False, True):
-        body = {"uri": url, "force": force, "use_http_11": http_11, "breaking": breaking, "dry_run": dry_run}
-        answer = await remote.admin("POST", "/deployments", body)
-        if answer.is_success:
-            if refusals:
-                tell("The endpoint does not speak HTTP/2 without TLS, so it cannot stream: HTTP/1.1 is used.")
-            return answer, "HTTP/1.1" if http_11 else "HTTP/2"
-        refusals.append(answer.message)
-        is_conflict = answer.status == _CONFLICT
-        if 400 <= answer.status < 500:
-            break  # it was understood, so that HTTP/1.1 changes nothing
-    hint = None
-    if is_conflict:
-        hint = "Something else is registered at this address: --force replaces it."
-    elif len(refusals) > 1 and refusals[0] != refusals[1]:
-        hint = f"Over HTTP/2: {refusals[0]}"
-    raise CommandError(f"{url} is not registered: {refusals[-1]}", hint=hint)
+def tell_second_choice(registered: Registered) -> None:
+    """Say so where HTTP/1.1 is spoken for want of HTTP/2."""
+    if registered.is_second_choice:
+        tell("The endpoint does not speak HTTP/2 without TLS, so it cannot stream: HTTP/1.1 is used.")

@@ -23,15 +23,16 @@ import traceback
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from durably.cli.connections import choose, connect
 from durably.cli.exits import code_of, text_of
 from durably.cli.loading import Kind, Loaded, load
 from durably.cli.output import say, tell
 from durably.cli.screens import Screen, show_screen
 from durably.cli.servers import choose_server, serve
-from durably.cli.services import register_deployment
+from durably.cli.services import tell_second_choice
 from durably.client.transport import httpx_module
 from durably.errors import DurablyError
+from durably.operations.connections import choose, connect
+from durably.operations.registration import register_deployment
 
 __all__ = ["DevOptions", "command_of", "main"]
 
@@ -225,9 +226,10 @@ def _register(options: DevOptions, where: str, seen_here: str, ingress: str, adm
 
 async def _register_at(options: DevOptions, where: str, ingress: str, admin: str) -> None:
     async with connect(choose(ingress, admin, token=options.token)) as remote:
-        answer, spoken = await register_deployment(remote, where, force=True)
-        names = ", ".join(service["name"] for service in answer.json()["services"])
-        tell(f"Registered {where} over {spoken}: {names}")
+        registered = await register_deployment(remote, where, force=True)
+        tell_second_choice(registered)
+        names = ", ".join(service["name"] for service in registered.services)
+        tell(f"Registered {where} over {registered.http_version}: {names}")
 
 
 def _answers(url: str) -> bool:

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from durably.cli.commands import JsonOption, YesOption, confirmed, runtime_command
-from durably.cli.connections import Remote
 from durably.cli.exits import Exit, NotFoundError
-from durably.cli.invocations import quoted
 from durably.cli.output import say, show_json, show_table, tell
 from durably.errors import UsageError
+from durably.operations.connections import Remote
+from durably.operations.invocations import quoted
 
 __all__ = ["app"]
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 
 import pytest
 
-from durably.engine.query.views import VIEWS
+from durably.engine.ingress.durations import MAX_TIME_MS, rfc_3339_millis
+from durably.engine.query.views import VIEWS, time_text
 from tests.engine.query.conftest import Stage
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def written_time(moment: object) -> str | None:
+    """Give a moment as the views write it."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (at INTEGER)")
+        connection.execute("INSERT INTO t VALUES (?)", (moment,))
+        return connection.execute(f"SELECT {time_text('t.at')} FROM t").fetchone()[0]
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS))
@@ -28,6 +39,16 @@ def test_invocations_show_target_status_and_times(stage: Stage) -> None:
     assert (row["completion_result"], row["invoked_by"]) == ("success", "ingress")
     assert (row["completion_retention"], row["journal_size"]) == ("PT86400S", 2)
     assert not {"target_service_key", "scope", "completion_failure", "last_failure", "next_retry_at"} & row.keys()
+
+
+def test_what_came_later_has_the_higher_sequence(stage: Stage) -> None:
+    """So that the newest are found without looking at all; times read alike, wherever SQLite writes them."""
+    by_sequence = stage.rows("SELECT id, created_at FROM sys_invocation ORDER BY sequence DESC LIMIT 3")
+    by_time = stage.rows("SELECT id, created_at FROM sys_invocation ORDER BY created_at DESC, sequence DESC LIMIT 3")
+    assert by_sequence == by_time
+    for moment in (0, 999, 1_769_853_600_500, MAX_TIME_MS):
+        assert written_time(moment) == rfc_3339_millis(moment)
+    assert [written_time(moment) for moment in (-1, MAX_TIME_MS + 1, None, "text", b"bytes")] == [None] * 5
 
 
 def test_each_status_is_found_by_its_name(stage: Stage) -> None:

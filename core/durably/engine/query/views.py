@@ -1,7 +1,8 @@
 """The views that operators query, and the tables behind them.
 
-Owns the columns: names as in a Restate Server's introspection, as far as the engine has them. Absent values are NULL,
-and are left out of the answer's rows.
+Owns the columns: names as in a Restate Server's introspection, as far as the engine has them, and `sequence` of an
+invocation, which grows with each: what is ordered by that is read from one end. Absent values are NULL, and are left
+out of the answer's rows.
 
     kind of value   in a view
     --------------  -----------------------------------------------
@@ -20,7 +21,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["BOOLEANS", "LISTS", "VIEWS"]
+from durably.engine.ingress.durations import MAX_TIME_MS
+
+__all__ = ["BOOLEANS", "LISTS", "VIEWS", "time_text"]
 
 BOOLEANS: Final = frozenset(("completed", "in_flight", "public"))
 """Columns whose 0 and 1 mean false and true."""
@@ -28,8 +31,16 @@ BOOLEANS: Final = frozenset(("completed", "in_flight", "public"))
 LISTS: Final = frozenset(("services", "suspended_waiting_for_completions", "suspended_waiting_for_signals"))
 """Columns whose text is a JSON list."""
 
-_STATUS: Final = """
+
+def time_text(column: str) -> str:
+    """Write a column of milliseconds as text, by SQLite itself: a list that is sorted by a time has to do it often."""
+    moment = f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000.0, 'unixepoch')"
+    return f"CASE WHEN {column} BETWEEN 0 AND {MAX_TIME_MS} THEN {moment} END"
+
+
+_STATUS: Final = f"""
     i.id AS id,
+    i.number AS sequence,
     CAST(NULL AS TEXT) AS vqueue_id,
     CASE i.kind WHEN 'service' THEN i.service || '/' || i.handler
         ELSE i.service || '/' || i.key || '/' || i.handler END AS target,
@@ -59,14 +70,14 @@ _STATUS: Final = """
         WHERE e.position >= (i.number << 20) + i.journal_length AND e.position < (i.number + 1) << 20
             AND e.handle IS NULL
     ) WHEN i.running_at >= 0 THEN i.command_count END AS journal_commands_size,
-    iso_time(i.created_at) AS created_at,
+    {time_text("i.created_at")} AS created_at,
     CAST(NULL AS TEXT) AS created_using_restate_version,
-    iso_time(i.modified_at) AS modified_at,
-    iso_time(i.inboxed_at) AS inboxed_at,
-    CASE WHEN i.scheduled_start_at IS NOT NULL THEN iso_time(i.created_at) END AS scheduled_at,
-    iso_time(i.scheduled_start_at) AS scheduled_start_at,
-    iso_time(i.running_at) AS running_at,
-    iso_time(i.completed_at) AS completed_at,
+    {time_text("i.modified_at")} AS modified_at,
+    {time_text("i.inboxed_at")} AS inboxed_at,
+    CASE WHEN i.scheduled_start_at IS NOT NULL THEN {time_text("i.created_at")} END AS scheduled_at,
+    {time_text("i.scheduled_start_at")} AS scheduled_start_at,
+    {time_text("i.running_at")} AS running_at,
+    {time_text("i.completed_at")} AS completed_at,
     iso_duration(i.completion_retention_ms) AS completion_retention,
     iso_duration(i.journal_retention_ms) AS journal_retention,
     CASE i.status WHEN 'suspended' THEN awaited_completions(CAST(i.details AS BLOB)) END
@@ -76,10 +87,10 @@ _STATUS: Final = """
     CASE i.status WHEN 'suspended' THEN future_json(CAST(i.details AS BLOB), 'suspended_on') END
         AS suspended_waiting_future_json"""
 
-_ATTEMPTS: Final = """
+_ATTEMPTS: Final = f"""
     CASE WHEN i.attempt > 0 THEN i.retry_count + (i.status = 'running') END AS retry_count,
-    iso_time(i.attempt_started_at) AS last_start_at,
-    iso_time(i.next_retry_at) AS next_retry_at,
+    {time_text("i.attempt_started_at")} AS last_start_at,
+    {time_text("i.next_retry_at")} AS next_retry_at,
     NULLIF(i.attempt_deployment_id, '') AS last_attempt_deployment_id,
     NULLIF(i.attempt_server, '') AS last_attempt_server,
     failure_field(CAST(i.details AS BLOB), 'text') AS last_failure,

@@ -1,6 +1,6 @@
-"""Which runtime a command talks to, and how.
+"""Which runtime is asked, and how.
 
-Owns the choice and the one object that commands ask. First that applies:
+Owns the one object that operations ask, and the choice of the command line. First that applies:
 
 1. `--db FILE`: an embedded engine's file
 2. `--url`, `--admin-url`: a Restate Server, or an engine with open ports
@@ -8,8 +8,8 @@ Owns the choice and the one object that commands ask. First that applies:
 4. `durably.db` in the working directory, if it is there
 5. http://localhost:8080 and http://localhost:9070
 
-A file is served to the command by the engine's own HTTP applications, in process: so what commands ask and how it is
-answered is the same everywhere.
+A file, and the engine of this process, are served by the engine's own HTTP applications, in process: so what is asked
+and how it is answered is the same everywhere.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-from durably.cli.exits import CommandError, NotFoundError, NotReachableError
-from durably.cli.files import FileApi, open_file
 from durably.client.transport import httpx_module
 from durably.errors import ConfigurationError, UsageError
+from durably.operations.errors import NotFoundError, NotReachableError, OperationError
+from durably.operations.files import FileApi, open_file
 
-__all__ = ["Answer", "Connection", "Remote", "choose", "connect"]
+if TYPE_CHECKING:
+    from durably.engine.admin.app import AdminApp
+    from durably.engine.ingress.app import IngressApp
+
+__all__ = ["Answer", "Connection", "Remote", "choose", "connect", "connect_engine"]
 
 DEFAULT_FILE: Final = "durably.db"
 DEFAULT_INGRESS: Final = "http://localhost:8080"
@@ -148,14 +152,14 @@ class Answer:
         """Read the body, {} where there is none.
 
         Raises:
-            CommandError: It is not JSON.
+            OperationError: It is not JSON.
         """
         import json
 
         try:
             return json.loads(self.body) if self.body.strip() else {}
         except ValueError as error:
-            raise CommandError("The runtime answered with something that is not JSON.") from error
+            raise OperationError("The runtime answered with something that is not JSON.") from error
 
     @property
     def message(self) -> str:
@@ -172,10 +176,21 @@ class Answer:
 class Remote:
     """A runtime, as commands ask it."""
 
-    def __init__(self, connection: Connection, admin: Any, ingress: Any, file: FileApi | None = None) -> None:
-        """Use two HTTP clients; see `connect`."""
+    def __init__(
+        self, connection: Connection, admin: Any, ingress: Any, file: FileApi | None = None, *, is_at_hand: bool = False
+    ) -> None:
+        """Use two HTTP clients; see `connect`.
+
+        Args:
+            connection: Where it is.
+            admin: Reaches the admin API; None where its address is not known.
+            ingress: Reaches the ingress; None asks the admin API for it.
+            file: The engine's file, if that is all there is.
+            is_at_hand: Whether an engine of this release is asked, in this process.
+        """
         self.connection = connection
         self.file = file
+        self.is_at_hand: bool = is_at_hand
         self._admin = admin
         self._ingress = ingress
 
@@ -200,14 +215,14 @@ class Remote:
         Raises:
             NotReachableError: Nobody answers.
             NotFoundError: What is asked for does not exist.
-            CommandError: It was refused.
+            OperationError: It was refused.
         """
         answer = await self.admin(method, path, body, **parameters)
         if answer.is_success:
             return answer.json()
         if answer.status == 404:
             raise NotFoundError(answer.message)
-        raise CommandError(answer.message)
+        raise OperationError(answer.message)
 
     async def query(self, sql: str) -> list[dict[str, Any]]:
         """Run one SELECT on the introspection views."""
@@ -274,8 +289,12 @@ class Remote:
 
 
 @asynccontextmanager
-async def connect(connection: Connection) -> AsyncGenerator[Remote]:
+async def connect(connection: Connection, *, patience_s: float = _ADMIN_S) -> AsyncGenerator[Remote]:
     """Give a runtime as long as the block lasts.
+
+    Args:
+        connection: Where it is.
+        patience_s: How long the admin API of a server may take for one answer.
 
     Raises:
         NotReachableError: The file is not there.
@@ -286,7 +305,7 @@ async def connect(connection: Connection) -> AsyncGenerator[Remote]:
         headers = _headers(connection)
         admin = ingress = None
         if connection.admin_url is not None:
-            timeout = httpx.Timeout(_ADMIN_S, connect=_CONNECT_S)
+            timeout = httpx.Timeout(patience_s, connect=_CONNECT_S)
             admin = httpx.AsyncClient(base_url=connection.admin_url, headers=headers, timeout=timeout)
         if connection.ingress_url is not None:
             timeout = httpx.Timeout(None, connect=_CONNECT_S)
@@ -301,15 +320,33 @@ async def connect(connection: Connection) -> AsyncGenerator[Remote]:
     from durably.engine.ingress.app import IngressApp
 
     async with open_file(connection.db) as file:
-        clients = [
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=None)
-            for app in (AdminApp(file), IngressApp(file))
-        ]
-        remote = Remote(connection, clients[0], clients[1], file)
+        remote = Remote(connection, _in_process(AdminApp(file)), _in_process(IngressApp(file)), file, is_at_hand=True)
         try:
             yield remote
         finally:
             await remote.close()
+
+
+@asynccontextmanager
+async def connect_engine(admin: AdminApp, ingress: IngressApp, shown: str) -> AsyncGenerator[Remote]:
+    """Give the engine of this process as long as the block lasts, whether it drives its file or another process does.
+
+    Args:
+        admin: The engine's `admin_app`; keep it, because making one is not free.
+        ingress: The engine's `ingress_app`.
+        shown: The engine in one word.
+    """
+    connection = Connection(db=shown, reason="it runs in this process")
+    remote = Remote(connection, _in_process(admin), _in_process(ingress), is_at_hand=True)
+    try:
+        yield remote
+    finally:
+        await remote.close()
+
+
+def _in_process(app: Any) -> Any:
+    httpx = httpx_module()
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=None)
 
 
 def _headers(connection: Connection) -> dict[str, str]:

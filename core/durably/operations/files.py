@@ -16,7 +16,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from durably.cli.exits import CommandError, NotReachableError
 from durably.engine.actions import Failed, Outcome
 from durably.engine.api import RegisteredDeployment, Registration
 from durably.engine.forwarding import DriverLink
@@ -26,6 +25,7 @@ from durably.engine.store.connections import open_reader
 from durably.engine.store.migrations import MIGRATIONS
 from durably.engine.store.sqlite_reads import SqliteReader
 from durably.errors import EngineStoppedError, StoreSchemaError
+from durably.operations.errors import NotReachableError, OperationError
 
 if TYPE_CHECKING:
     from durably.engine.events import Event
@@ -121,7 +121,7 @@ async def open_file(path: str) -> AsyncGenerator[FileApi]:
 
     Raises:
         NotReachableError: There is no such file.
-        CommandError: It is a directory.
+        OperationError: It is a directory.
         StoreError: See `FileApi.open`.
     """
     api = FileApi(_existing(path))
@@ -135,7 +135,7 @@ async def open_file(path: str) -> AsyncGenerator[FileApi]:
 def _existing(path: str) -> str:
     real = os.path.abspath(path)
     if os.path.isdir(real):
-        raise CommandError(f"{path} is a directory.", hint="Name the engine's file, as durably.db.")
+        raise OperationError(f"{path} is a directory.", hint="Name the engine's file, as durably.db.")
     if not os.path.isfile(real):
         raise NotReachableError(f"There is no file {real}.", hint="Start the application that writes it.")
     return real

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from durably.cli.output import duration, time_of
-from durably.cli.timelines import read_timeline
 from durably.engine.query.journal import entry_type
+from durably.operations.timelines import read_timeline
+from durably.operations.times import duration, time_of
 from durably.protocol import messages
 from durably.protocol.messages import MessageType
 

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from durably.cli.output import time_of
 from durably.errors import RemoteProtocolError
 from durably.machine.mismatches import describe
+from durably.operations.times import time_of
 from durably.protocol import messages
 from durably.protocol.messages import CLASS_OF, MessageType, is_command
 from durably.testing.journals import message_type_of
 
-__all__ = ["Line", "read_timeline"]
+__all__ = ["DEFAULT_CHARS", "Line", "read_timeline"]
 
-_MOST_CHARS: Final = 160
+DEFAULT_CHARS: Final = 160
+"""How much of a value is kept, unless said otherwise."""
+
+_KEY_CHARS: Final = 160
 _FIRST_AWAKEABLE: Final = 17
 _CANCEL: Final = 1
 
@@ -65,14 +68,23 @@ class Line:
         }
 
 
-def read_timeline(rows: Iterable[Mapping[str, Any]]) -> list[Line]:
-    """Make the time line of rows of `sys_journal`, in the order of their index."""
+def read_timeline(rows: Iterable[Mapping[str, Any]], *, most_chars: int = DEFAULT_CHARS) -> list[Line]:
+    """Make the time line of rows of `sys_journal`, in the order of their index.
+
+    Args:
+        rows: With `index`, `entry_type`, `appended_at` and `raw`; without `raw`, and with `raw_length`, an entry counts
+            as too large.
+        most_chars: How much of each value is kept.
+    """
     lines: list[Line] = []
     waiting: dict[int, Line] = {}
     for row in rows:
         kind = message_type_of(row["entry_type"])
         at = time_of(row.get("appended_at"))
         index = int(row["index"])
+        if "raw" not in row and row.get("raw_length"):
+            lines.append(Line(index, at, "unreadable", f"{row['entry_type']} of {row['raw_length']} bytes, too large"))
+            continue
         try:
             message: Any = messages.parse(CLASS_OF[kind], bytes.fromhex(row.get("raw") or ""))
         except (KeyError, ValueError, RemoteProtocolError):
@@ -93,6 +105,9 @@ def read_timeline(rows: Iterable[Mapping[str, Any]]) -> list[Line]:
             lines.append(_signal(index, at, message))
         else:
             _complete(asked, at, message)
+    for line in lines:
+        line.result = _cut(line.result, most_chars)
+        line.failure = None if line.failure is None else _cut(line.failure, most_chars)
     return lines
 
 
@@ -108,7 +123,7 @@ def _command(index: int, at: datetime | None, kind: int, message: Any) -> Line:
             until = datetime.fromtimestamp(message.wake_up_time / 1000, UTC)
             line.what = f"sleep until {until:%Y-%m-%d %H:%M:%S}"
         case MessageType.SET_STATE:
-            line.what = f"set state {_text(message.key)!r}"
+            line.what = f"set state {_cut(_text(message.key), _KEY_CHARS)!r}"
             line.result = _text(message.value.content)
         case MessageType.CALL | MessageType.ONE_WAY_CALL:
             key = f"/{message.key}" if message.key else ""
@@ -172,4 +187,8 @@ def _text(content: bytes) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         return f"{len(content)} bytes"
-    return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}… ({len(content)} bytes)"
+    return text
+
+
+def _cut(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else f"{text[:most_chars]}… ({len(text.encode())} bytes)"
