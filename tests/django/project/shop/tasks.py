@@ -128,7 +128,7 @@ def steps_then_failure(ctx: SyncContext, name: str) -> None:
 def waits(ctx: SyncContext, name: str) -> str:
     """Wait for somebody."""
     awakeable_id, answer = ctx.start.awakeable(type_hint=str)
-    ctx.run_typed("ask", _step, text=f"asked {name} {awakeable_id}")
+    ctx.run_typed("ask", _step, text=f"asked {name} {ctx.invocation_id} {awakeable_id}")
     return answer.result()
 
 
