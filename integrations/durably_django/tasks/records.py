@@ -24,6 +24,7 @@ from time import monotonic
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from durably_django.tasks.execution import Outcome, from_json, to_json
@@ -182,7 +183,12 @@ def _note(row: TaskRecord, message: Message, outcome: Outcome, *, has_next: bool
 
 
 def _locked(message: Message, options: TaskOptions) -> TaskRecord | None:
-    return TaskRecord.objects.using(options.database).select_for_update().filter(pk=message.id).first()
+    """Give the row, for this transaction alone.
+
+    The first statement writes: where SQLite begins transactions as readers, one that writes later may not wait.
+    """
+    rows = TaskRecord.objects.using(options.database).filter(pk=message.id)
+    return rows.get() if rows.update(backend=F("backend")) else None
 
 
 def _tell_end(row: TaskRecord, outcome: Outcome, sender: type[Any], error: BaseException | None) -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
+import django
+
 _FOLDER = Path(os.environ.get("PROJECT_FOLDER") or tempfile.mkdtemp(prefix="durably-django-"))
 
 SECRET_KEY = "a key for tests only, long enough to be one of fifty characters"
@@ -35,7 +37,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": _FOLDER / "project.sqlite3",
-        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+        "OPTIONS": {"timeout": 20, **({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {})},
     }
 }
 TEMPLATES = [
