@@ -5,6 +5,7 @@
     nox -s protobuf-5        one protobuf runtime
     nox -s fastapi           the adapter on every FastAPI version of the list
     nox -s django            the adapter on the supported Django versions
+    nox -s django_tasks      Django's own tests of tasks, with our backend in place of its own
 
 `make test` is what a developer runs and covers one Python; this looks at what changes between environments. The tests
 with real servers run once, in `make test`.
@@ -18,7 +19,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "protobuf", "fastapi", "django", "wheel"]
+nox.options.sessions = ["tests", "protobuf", "fastapi", "django", "django_tasks", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
@@ -27,7 +28,12 @@ FASTAPIS = [
     *("0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
     *("0.142.0", "0.147.0", "0.155.0", "0.163.0"),
 ]
-DJANGOS = [("3.11", "5.2.*"), ("3.12", "6.0.*")]
+DJANGOS = [
+    *(("3.11", "4.2.*"), ("3.12", "4.2.*")),
+    *(("3.11", "5.2.*"), ("3.12", "5.2.*"), ("3.13", "5.2.*")),
+    *(("3.12", "6.0.*"), ("3.13", "6.0.*"), ("3.13", "6.1.*")),
+]
+DJANGOS_WITH_TASKS = [("3.12", "6.0.*"), ("3.13", "6.1.*")]
 FASTAPI_TOOLS = [
     *("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "python-multipart", "sqlalchemy[asyncio]", "aiosqlite"),
     *("hypercorn", "psutil", "httpx2>=2"),
@@ -79,13 +85,22 @@ def fastapi(session: nox.Session, version: str) -> None:
 
 
 @nox.session
-@nox.parametrize(("python", "version"), DJANGOS, ids=[version for _, version in DJANGOS])
+@nox.parametrize(("python", "version"), DJANGOS, ids=[f"{python}-{version}" for python, version in DJANGOS])
 def django(session: nox.Session, version: str) -> None:
     """Run the adapter's tests, without server processes, on one version of Django."""
     tools = ("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "psutil")
-    session.install("-e", ".[django,identity]", f"django=={version}", *tools)
+    tasks = () if version.startswith("6") else ("django-tasks==0.12.*",)  # the last release for Django 4.2
+    session.install("-e", ".[django,identity]", f"django=={version}", *tools, *tasks)
     paths = session.posargs or ["tests/django", "--ignore=tests/django/servers"]
     session.run("python", "-m", "pytest", "-q", *paths)
+
+
+@nox.session
+@nox.parametrize(("python", "version"), DJANGOS_WITH_TASKS, ids=[version for _, version in DJANGOS_WITH_TASKS])
+def django_tasks(session: nox.Session, version: str) -> None:
+    """Run Django's own tests of tasks, out of its source release, with the durable backend in place of its own."""
+    session.install("-e", ".[django,identity]", f"django=={version}", "setuptools")
+    session.run("python", "-m", "tools.django_task_tests")
 
 
 @nox.session(python=PYTHONS[0])

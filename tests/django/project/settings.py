@@ -2,7 +2,11 @@
 
 import os
 import tempfile
+from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
+
+import django
 
 _FOLDER = Path(os.environ.get("PROJECT_FOLDER") or tempfile.mkdtemp(prefix="durably-django-"))
 
@@ -19,6 +23,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.admin",
     "durably_django",
+    "durably_django.tasks",
     "tests.django.project.shop",
 ]
 MIDDLEWARE = [
@@ -32,7 +37,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": _FOLDER / "project.sqlite3",
-        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+        "OPTIONS": {"timeout": 20, **({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {})},
     }
 }
 TEMPLATES = [
@@ -53,3 +58,10 @@ DURABLY = {"URL": os.environ.get("PROJECT_URL", "memory://")}
 for _name in ("ADMIN_URL", "SERVICE_URL"):
     if os.environ.get(f"PROJECT_{_name}"):
         DURABLY[_name] = os.environ[f"PROJECT_{_name}"]
+if find_spec("django.tasks") or find_spec("django_tasks"):
+    _backend = "durably_django.tasks.DurablyBackend"
+    _retrying = {"max_attempts": 3, "first_pause": timedelta(milliseconds=5)}
+    TASKS = {
+        "default": {"BACKEND": _backend, "QUEUES": ["default", "reports"]},
+        "retrying": {"BACKEND": _backend, "OPTIONS": _retrying},
+    }

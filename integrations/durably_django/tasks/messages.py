@@ -1,0 +1,45 @@
+"""What is sent to run a task, and the way from a task's name to the task.
+
+Owns both. Only what was made with Django's `@task` is ever called, whatever a message says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.utils.module_loading import import_string
+
+from durably_django.tasks.framework import InvalidTask, Task
+
+__all__ = ["Message", "find_task"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent to run a task.
+
+    Attributes:
+        id: Of the result, and the row.
+        task: Path of the task, for those who look at invocations.
+        number: Which attempt this is, from 1.
+    """
+
+    id: str
+    task: str
+    number: int = 1
+
+
+def find_task(path: str) -> Task[..., Any]:
+    """Import a task.
+
+    Raises:
+        InvalidTask: It is not there.
+    """
+    try:
+        found: Any = import_string(path)
+    except ImportError as error:
+        raise InvalidTask(f"{path!r} cannot be imported: {error}") from error
+    if not isinstance(found, Task):
+        raise InvalidTask(f"{path!r} is a {type(found).__name__}, not a task.")
+    return cast("Task[..., Any]", found)
