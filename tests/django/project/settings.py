@@ -3,6 +3,8 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 _FOLDER = Path(os.environ.get("PROJECT_FOLDER") or tempfile.mkdtemp(prefix="durably-django-"))
 
@@ -28,13 +30,28 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": _FOLDER / "project.sqlite3",
-        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+
+
+def _database() -> dict[str, Any]:
+    """Give the database: a file, or what the environment names."""
+    url = urlsplit(os.environ.get("PROJECT_DATABASE", ""))
+    if not url.scheme:
+        options: dict[str, Any] = {"timeout": 20, "transaction_mode": "IMMEDIATE"}
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": _FOLDER / "project.sqlite3", "OPTIONS": options}
+    pool = int(os.environ.get("PROJECT_POOL", "0"))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.path[1:],
+        "USER": url.username,
+        "HOST": url.hostname,
+        "PORT": url.port,
+        "CONN_MAX_AGE": int(os.environ.get("PROJECT_CONN_MAX_AGE", "0")),
+        "CONN_HEALTH_CHECKS": "PROJECT_CONN_MAX_AGE" in os.environ,
+        "OPTIONS": {"pool": {"min_size": 0, "max_size": pool}} if pool else {},
     }
-}
+
+
+DATABASES = {"default": _database()}
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

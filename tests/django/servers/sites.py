@@ -1,4 +1,4 @@
-"""The project on real web servers, as processes, each with databases of its own.
+"""The project on real web servers, as processes, each with a database of its own.
 
 Owns starting and stopping them.
 """
@@ -6,6 +6,7 @@ Owns starting and stopping them.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import httpx
 import psutil
 
 from durably.testing.ports import free_port
 from durably.testing.server import RestateServer
+
+if TYPE_CHECKING:
+    from tests.django.postgres import PostgresServer
 
 ROOT: Final = Path(__file__).parents[3]
 ASGI: Final = "tests.django.project.asgi:application"
@@ -44,23 +48,40 @@ COMMANDS: Final[Mapping[str, Sequence[str]]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """Which runtime and which web server."""
+    """Which runtime, which web server, and which database."""
 
     runtime: str
     server: str
+    database: str
 
     def __str__(self) -> str:
-        return f"{self.runtime}-{self.server}"
+        return f"{self.runtime}-{self.server}-{self.database}"
 
 
-KINDS: Final = (
-    *(Kind("embedded", server) for server in COMMANDS),
-    Kind("restate", "gunicorn"),
-    Kind("restate", "hypercorn"),
-    Kind("restate", "granian"),
-    Kind("restate", "runserver"),
-    Kind("restate", "plain"),
+RUNTIMES: Final = ("embedded", "restate")
+DATABASES: Final = ("sqlite", "postgres")
+PLAIN: Final = "plain"
+"""Django's own ASGI application, without the layer around it; looked at on one database."""
+
+KINDS: Final = tuple(
+    Kind(runtime, server, database)
+    for runtime in RUNTIMES
+    for database in DATABASES
+    for server in COMMANDS
+    if server != PLAIN or database == DATABASES[0]
 )
+
+
+def migrated_file(folder: Path) -> Path:
+    """Make a file with the tables of the project, for sites to begin with."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.django.project.settings",
+        "PROJECT_FOLDER": str(folder),
+    }
+    migrate = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v", "0"]
+    subprocess.run(migrate, check=True, timeout=60, cwd=ROOT, env=environment)
+    return folder / "project.sqlite3"
 
 
 class Site:
@@ -68,11 +89,23 @@ class Site:
 
     Attributes:
         kind: Which one.
+        database_name: Of its database on the PostgreSQL server, or None.
     """
 
-    def __init__(self, kind: Kind, folder: Path, restate: RestateServer | None) -> None:
-        """Choose a port; starts nothing."""
+    def __init__(
+        self, kind: Kind, folder: Path, restate: RestateServer | None, tables: Path | PostgresServer, **more: str
+    ) -> None:
+        """Choose a port; starts nothing.
+
+        Args:
+            kind: Which one.
+            folder: For its files.
+            restate: The runtime, or None for the embedded engine.
+            tables: A file with the tables, or a PostgreSQL server that has them.
+            more: More of its environment.
+        """
         self.kind = kind
+        self.database_name: str | None = None
         self.folder = folder
         self._port = free_port()
         self._url = f"http://127.0.0.1:{self._port}"
@@ -93,17 +126,21 @@ class Site:
                 "PROJECT_SERVICE_URL": self._url,
                 "DURABLY_SECRET_KEY": "between the workers of one project",
             }
+        if isinstance(tables, Path):
+            shutil.copy(tables, folder / "project.sqlite3")
+        else:
+            self.database_name = tables.copy()
+            self._environment |= tables.environment(self.database_name)
+        self._environment |= more
 
     def start(self) -> None:
-        """Make the tables, start the server, and wait until durable calls are answered.
+        """Start the server, and wait until durable calls are answered.
 
         Raises:
             RuntimeError: It does not answer.
         """
         self._log = self._log_file.open("ab")
         output: dict[str, Any] = {"cwd": ROOT, "env": self._environment, "stdout": self._log, "stderr": self._log}
-        migrate = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v", "0"]
-        subprocess.run(migrate, check=True, timeout=60, **output)
         command = [sys.executable, *(part.format(port=self._port) for part in COMMANDS[self.kind.server])]
         process = self._process = subprocess.Popen(command, **output)
         deadline_s = time.monotonic() + 60
