@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from durably.errors import ConfigurationError, DurablyError
 from durably.web.settings import Settings
 from durably_django.discovery import all_patterns
-from durably_django.settings import configured
+from durably_django.settings import configured, max_connections
 
 __all__ = ["check_routes", "check_settings", "register_checks"]
 
@@ -31,6 +31,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     """Look at `DURABLY` and at what stands beside it."""
     try:
         read = configured()
+        max_connections()
     except ConfigurationError as error:
         return [Error(error.message, hint=error.hint, id="durably.E001")]
     found: list[CheckMessage] = []

@@ -11,11 +11,12 @@ Owns when connections are closed, and the refusal to wait while a transaction is
 | inside an atomic block | nothing is closed |
 
 Code of `async def` handlers that touches the database runs in the one thread of asgiref's `sync_to_async`, so that all
-of them together hold one connection for each database.
+of them together hold one connection for each database. How many the threads of `def` handlers hold is up to `slots`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
 
+from durably.authoring.location import caller_location
 from durably.authoring.runs import is_coroutine_action
 from durably.authoring.wait_guards import wait_guard
 from durably.errors import UsageError
+from durably_django.slots import shared_slot, slots
 
 if TYPE_CHECKING:
     from durably.authoring.handlers import Handler
@@ -36,9 +39,7 @@ __all__ = ["equip", "release_connections", "step_connections"]
 
 def release_connections() -> None:
     """Close this thread's connections, but none with an open atomic block."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    (shared_slot if shared_slot.is_counting else slots).close()
 
 
 def _open_blocks() -> dict[str, int]:
@@ -48,6 +49,11 @@ def _open_blocks() -> dict[str, int]:
         for connection in connections.all(initialized_only=True)
         if connection.in_atomic_block
     }
+
+
+def _line() -> str:
+    """Give the line of the handler that waits."""
+    return caller_location(beyond=os.path.dirname(os.path.abspath(__file__))) or "an unknown line"
 
 
 class _ThreadGuard:
@@ -63,8 +69,8 @@ class _ThreadGuard:
         for alias, depth in _open_blocks().items():
             if depth > self._before.get(alias, 0):
                 raise UsageError(
-                    f"{self._where} waits inside transaction.atomic() on database {alias!r}: the transaction would"
-                    " stay open meanwhile, and be rolled back while the journal goes on.",
+                    f"{self._where} waits inside transaction.atomic() on database {alias!r}, at {_line()}: the"
+                    " transaction would stay open meanwhile, and be rolled back while the journal goes on.",
                     hint="End the block before the durable call, or put the whole block into one ctx.run step.",
                 )
 
@@ -77,28 +83,31 @@ def _blocking_attempt(where: str) -> Generator[None, None, None]:
     close_old_connections()
     token = wait_guard.set(_ThreadGuard(where))
     try:
-        yield
+        with slots.counting():
+            yield
     finally:
         wait_guard.reset(token)
-        release_connections()
 
 
 @asynccontextmanager
 async def _awaiting_attempt() -> AsyncGenerator[None, None]:
-    await sync_to_async(close_old_connections)()
+    await sync_to_async(_begin_shared)()
     try:
         yield
     finally:
-        await sync_to_async(release_connections)()
+        await sync_to_async(shared_slot.end)()
+
+
+def _begin_shared() -> None:
+    close_old_connections()
+    shared_slot.begin()
 
 
 @contextmanager
 def _blocking_step() -> Generator[None, None, None]:
     close_old_connections()
-    try:
+    with slots.counting():
         yield
-    finally:
-        release_connections()
 
 
 @asynccontextmanager

@@ -54,7 +54,7 @@ class PostgresServer:
 
         Args:
             programs: Folder of `initdb` and `postgres`.
-            max_connections: Of all roles together; one of them is reserved for superusers.
+            max_connections: Of all roles together; none is reserved for superusers.
         """
         self.port = free_port()
         self._programs = programs
@@ -80,7 +80,7 @@ class PostgresServer:
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": self._max_connections,
-            "superuser_reserved_connections": 1,
+            "superuser_reserved_connections": 0,
             "max_wal_senders": 0,
             "fsync": "off",  # what is tested is a process of ours that dies, not a machine
             "timezone": "UTC",
@@ -137,12 +137,21 @@ class PostgresServer:
             return False
         return True
 
+    def session(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """Open a connection as the superuser; close it."""
+        where = f"host=127.0.0.1 port={self.port} user={_ADMIN} dbname={database} connect_timeout=2"
+        return psycopg.connect(where, autocommit=True)
+
     def ask(self, statement: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run a statement as the superuser, and give its rows."""
-        where = f"host=127.0.0.1 port={self.port} user={_ADMIN} dbname={database} connect_timeout=2"
-        with psycopg.connect(where, autocommit=True) as connection:
+        with self.session(database) as connection:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description is not None else []
+
+    def refusals(self) -> list[str]:
+        """Give what was logged of connections that were refused since the server began."""
+        lines = (self._folder / "log").read_text().splitlines()
+        return [line for line in lines if "FATAL" in line and ("connection slots" in line or "too many" in line)]
 
     def copy(self) -> str:
         """Make a database with the tables of the project, and nothing in them; gives its name."""

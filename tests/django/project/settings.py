@@ -67,6 +67,6 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DURABLY = {"URL": os.environ.get("PROJECT_URL", "memory://")}
-for _name in ("ADMIN_URL", "SERVICE_URL"):
+for _name in ("ADMIN_URL", "SERVICE_URL", "MAX_CONNECTIONS"):
     if os.environ.get(f"PROJECT_{_name}"):
         DURABLY[_name] = os.environ[f"PROJECT_{_name}"]

@@ -173,6 +173,11 @@ class Site:
         """Where the runtime calls it."""
         return f"{self._url}/restate"
 
+    @property
+    def processes(self) -> int:
+        """How many processes serve."""
+        return 4 if self.kind.server == "gunicorn" else 1
+
     def engines(self) -> int:
         """Count the processes that have the file of the embedded engine open."""
         assert self._process is not None
