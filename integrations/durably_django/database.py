@@ -9,6 +9,7 @@ Owns when connections are closed, and the refusal to wait while a transaction is
 | a `def` handler is about to wait | connections of its thread are closed: a waiting thread holds none |
 | a `def` handler would wait inside `transaction.atomic()` | refused with an error |
 | inside an atomic block | nothing is closed |
+| a durable view is called inside of one | refused with an error |
 
 Code of `async def` handlers that touches the database runs in the one thread of asgiref's `sync_to_async`, so that all
 of them together hold one connection for each database. How many the threads of `def` handlers hold is up to `slots`.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from durably.authoring.handlers import Handler
     from durably.authoring.step_managers import StepInfo, StepManager
 
-__all__ = ["equip", "release_connections", "step_connections"]
+__all__ = ["equip", "refuse_open_blocks", "release_connections", "step_connections"]
 
 
 def release_connections() -> None:
@@ -49,6 +50,22 @@ def _open_blocks() -> dict[str, int]:
         for connection in connections.all(initialized_only=True)
         if connection.in_atomic_block
     }
+
+
+def refuse_open_blocks(where: str) -> None:
+    """Refuse to call a handler, and wait for it, inside of a transaction; those of a `TestCase` do not count.
+
+    Raises:
+        UsageError: One is open in this thread.
+    """
+    for connection in connections.all(initialized_only=True):
+        if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+            raise UsageError(
+                f"The durable view {where} was called inside transaction.atomic() on database {connection.alias!r}: the"
+                " transaction would stay open while the call waits for its result.",
+                hint="ATOMIC_REQUESTS does not reach a durable view, unless a decorator without functools.wraps hides"
+                " it: add @transaction.non_atomic_requests above. Middleware must end its blocks before the view.",
+            )
 
 
 def _line() -> str:

@@ -160,7 +160,7 @@ def _wrap(connection: Any, taken_from: ConnectionSlots) -> Callable[[], None]:
     def connect() -> None:
         taken_from.take()
         try:
-            type(connection).connect(connection)
+            connection.__class__.connect(connection)
         except BaseException:
             taken_from.give_back()
             raise
