@@ -83,7 +83,7 @@ def test_committed_messages_arrive_once_whatever_is_killed(place: Place):
         killing.join()
         number = int(lines[-1]) + 2  # the next one may have been committed without being said
     draining = place.child("-m", "tests.django.outbox_child", "drain")
-    draining.communicate(timeout=90)
+    draining.communicate(timeout=90 + 3 * KILLS)  # ends itself when nothing moves any more
     assert draining.returncode == 0
     orders, invocations = place.read()
     assert len(orders) > KILLS

@@ -30,6 +30,9 @@ ASGI: Final = "tests.django.project.asgi:application"
 WSGI: Final = "tests.django.project.wsgi:application"
 _TOKEN: Final = "a" * 32
 
+SYNC_WORKERS: Final = ("-m", "gunicorn", WSGI, "-b", "127.0.0.1:{port}", "-w", "4")
+"""Each serves one request at a time."""
+
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "gunicorn": ("-m", "gunicorn", WSGI, "-b", "127.0.0.1:{port}", "-w", "4", "--threads", "4"),
     "uvicorn": ("-m", "uvicorn", ASGI, "--host", "127.0.0.1", "--port", "{port}", "--no-access-log"),
@@ -93,7 +96,13 @@ class Site:
     """
 
     def __init__(
-        self, kind: Kind, folder: Path, restate: RestateServer | None, tables: Path | PostgresServer, **more: str
+        self,
+        kind: Kind,
+        folder: Path,
+        restate: RestateServer | None,
+        tables: Path | PostgresServer,
+        command: Sequence[str] | None = None,
+        **more: str,
     ) -> None:
         """Choose a port; starts nothing.
 
@@ -102,9 +111,11 @@ class Site:
             folder: For its files.
             restate: The runtime, or None for the embedded engine.
             tables: A file with the tables, or a PostgreSQL server that has them.
+            command: Starts it, if not as its kind does.
             more: More of its environment.
         """
         self.kind = kind
+        self._command = command or COMMANDS[kind.server]
         self.database_name: str | None = None
         self.folder = folder
         self._port = free_port()
@@ -141,7 +152,7 @@ class Site:
         """
         self._log = self._log_file.open("ab")
         output: dict[str, Any] = {"cwd": ROOT, "env": self._environment, "stdout": self._log, "stderr": self._log}
-        command = [sys.executable, *(part.format(port=self._port) for part in COMMANDS[self.kind.server])]
+        command = [sys.executable, *(part.format(port=self._port) for part in self._command)]
         process = self._process = subprocess.Popen(command, **output)
         deadline_s = time.monotonic() + 60
         with self.client() as client:
@@ -180,11 +191,21 @@ class Site:
 
     def engines(self) -> int:
         """Count the processes that have the file of the embedded engine open."""
+        return sum(map(self._has_engine, self._family()))
+
+    @property
+    def has_engine_before_fork(self) -> bool:
+        """Whether the process that was started has one itself."""
+        return self._has_engine(self._family()[0])
+
+    def _family(self) -> list[psutil.Process]:
         assert self._process is not None
         parent = psutil.Process(self._process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def _has_engine(self, process: psutil.Process) -> bool:
         path = str(self.folder / "engine.db")
-        family = [parent, *parent.children(recursive=True)]
-        return sum(any(each.path == path for each in process.open_files()) for process in family)
+        return any(each.path == path for each in process.open_files())
 
     def stop(self) -> float:
         """Send SIGTERM; gives the seconds until all its processes were gone. After 15 s they are killed."""

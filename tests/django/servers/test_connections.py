@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +25,14 @@ LIMIT = 9
 
 # Connections of handlers in one process: gunicorn has four, each with one more for what asynchronous handlers share.
 SITES = {
-    Kind("embedded", "uvicorn", "postgres"): "6",
     Kind("embedded", "gunicorn", "postgres"): "4",
     Kind("restate", "hypercorn", "postgres"): "6",
-    Kind("restate", "gunicorn", "postgres"): "1",
 }
+if os.environ.get("DURABLY_ALL_SITES"):
+    SITES |= {
+        Kind("embedded", "uvicorn", "postgres"): "6",
+        Kind("restate", "gunicorn", "postgres"): "1",
+    }
 
 
 class Watcher(threading.Thread):
