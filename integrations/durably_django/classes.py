@@ -22,7 +22,7 @@ from durably_django.attempts import find_context, is_async
 from durably_django.decorating import PENDING, module_service, register
 from durably_django.edge import call_async, call_blocking
 
-__all__ = ["edge_of_bound", "make_pending", "register_methods"]
+__all__ = ["edge_of_bound", "has_durable_methods", "make_pending", "register_methods"]
 
 _registered: Final[dict[tuple[type[Any], str], tuple[Handler, EndpointOptions]]] = {}
 """The handlers of methods, by concrete class and name."""
@@ -74,6 +74,12 @@ def _find(view: Any, method: Any) -> tuple[Handler, EndpointOptions]:
             hint="Add it to the URL configuration with as_view().",
         )
     return found
+
+
+def has_durable_methods(callback: Any) -> bool:
+    """Say whether the class behind a route has durable methods that are registered."""
+    view_class = getattr(callback, "view_class", None)
+    return any(each is view_class for each, _ in _registered)
 
 
 def register_methods(callback: Any) -> None:

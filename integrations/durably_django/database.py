@@ -9,13 +9,15 @@ Owns when connections are closed, and the refusal to wait while a transaction is
 | a `def` handler is about to wait | connections of its thread are closed: a waiting thread holds none |
 | a `def` handler would wait inside `transaction.atomic()` | refused with an error |
 | inside an atomic block | nothing is closed |
+| a durable view is called inside of one | refused with an error |
 
 Code of `async def` handlers that touches the database runs in the one thread of asgiref's `sync_to_async`, so that all
-of them together hold one connection for each database.
+of them together hold one connection for each database. How many the threads of `def` handlers hold is up to `slots`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,22 +25,22 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
 
+from durably.authoring.location import caller_location
 from durably.authoring.runs import is_coroutine_action
 from durably.authoring.wait_guards import wait_guard
 from durably.errors import UsageError
+from durably_django.slots import shared_slot, slots
 
 if TYPE_CHECKING:
     from durably.authoring.handlers import Handler
     from durably.authoring.step_managers import StepInfo, StepManager
 
-__all__ = ["equip", "release_connections", "step_connections"]
+__all__ = ["equip", "refuse_open_blocks", "release_connections", "step_connections"]
 
 
 def release_connections() -> None:
     """Close this thread's connections, but none with an open atomic block."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    (shared_slot if shared_slot.is_counting else slots).close()
 
 
 def _open_blocks() -> dict[str, int]:
@@ -48,6 +50,27 @@ def _open_blocks() -> dict[str, int]:
         for connection in connections.all(initialized_only=True)
         if connection.in_atomic_block
     }
+
+
+def refuse_open_blocks(where: str) -> None:
+    """Refuse to call a handler, and wait for it, inside of a transaction; those of a `TestCase` do not count.
+
+    Raises:
+        UsageError: One is open in this thread.
+    """
+    for connection in connections.all(initialized_only=True):
+        if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+            raise UsageError(
+                f"The durable view {where} was called inside transaction.atomic() on database {connection.alias!r}: the"
+                " transaction would stay open while the call waits for its result.",
+                hint="ATOMIC_REQUESTS does not reach a durable view, unless a decorator without functools.wraps hides"
+                " it: add @transaction.non_atomic_requests above. Middleware must end its blocks before the view.",
+            )
+
+
+def _line() -> str:
+    """Give the line of the handler that waits."""
+    return caller_location(beyond=os.path.dirname(os.path.abspath(__file__))) or "an unknown line"
 
 
 class _ThreadGuard:
@@ -63,8 +86,8 @@ class _ThreadGuard:
         for alias, depth in _open_blocks().items():
             if depth > self._before.get(alias, 0):
                 raise UsageError(
-                    f"{self._where} waits inside transaction.atomic() on database {alias!r}: the transaction would"
-                    " stay open meanwhile, and be rolled back while the journal goes on.",
+                    f"{self._where} waits inside transaction.atomic() on database {alias!r}, at {_line()}: the"
+                    " transaction would stay open meanwhile, and be rolled back while the journal goes on.",
                     hint="End the block before the durable call, or put the whole block into one ctx.run step.",
                 )
 
@@ -77,28 +100,31 @@ def _blocking_attempt(where: str) -> Generator[None, None, None]:
     close_old_connections()
     token = wait_guard.set(_ThreadGuard(where))
     try:
-        yield
+        with slots.counting():
+            yield
     finally:
         wait_guard.reset(token)
-        release_connections()
 
 
 @asynccontextmanager
 async def _awaiting_attempt() -> AsyncGenerator[None, None]:
-    await sync_to_async(close_old_connections)()
+    await sync_to_async(_begin_shared)()
     try:
         yield
     finally:
-        await sync_to_async(release_connections)()
+        await sync_to_async(shared_slot.end)()
+
+
+def _begin_shared() -> None:
+    close_old_connections()
+    shared_slot.begin()
 
 
 @contextmanager
 def _blocking_step() -> Generator[None, None, None]:
     close_old_connections()
-    try:
+    with slots.counting():
         yield
-    finally:
-        release_connections()
 
 
 @asynccontextmanager

@@ -32,12 +32,15 @@ from durably_django.edge import call_async, call_blocking
 from durably_django.runtime import runtime
 from durably_django.stored_request import StoredRequestSerde
 
-__all__ = ["PENDING", "durable", "is_method", "module_service", "register"]
+__all__ = ["PENDING", "durable", "is_durable", "is_method", "module_service", "register"]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 PENDING: Final = "__durably_pending__"
 """Marks a method whose class is not known yet; holds its options."""
+
+_DURABLE: Final = "__durably_view__"
+"""Marks what stands in the URL configuration for a durable function."""
 
 _VIEWS: Final = "views"
 
@@ -112,6 +115,11 @@ def _decorate(function: Callable[..., Any], options: EndpointOptions) -> Callabl
     return _decorate_view(function, options)
 
 
+def is_durable(view: Any) -> bool:
+    """Say whether this is what `@durable` made of a function."""
+    return getattr(view, "__dict__", {}).get(_DURABLE) is True
+
+
 def is_method(function: Callable[..., Any]) -> bool:
     """Say whether this is a method of a class-based view, or stands for one in `method_decorator`."""
     if getattr(function, "__module__", "") == "django.utils.decorators":
@@ -146,6 +154,7 @@ def _decorate_view(view: Callable[..., Any], options: EndpointOptions) -> Callab
     edge.__dict__.update(getattr(view, "__dict__", {}))
     # The view's transactions begin on attempts; one around the call would only hold a connection while it waits.
     edge._non_atomic_requests = set(connections)
+    setattr(edge, _DURABLE, True)
     made: Callable[..., Any] = attach_handler(edge, handler)
     return made
 

@@ -1,7 +1,8 @@
 """Finding what a project wants to have served.
 
 Owns the search: `durable` modules of installed apps, whose services, objects and workflows are bound, and the URL
-configuration, whose views register themselves on import and whose class-based views are completed here.
+configuration, whose views register themselves on import and whose class-based views are completed here. It also tells
+which paths lead to them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve
 from django.utils.module_loading import module_has_submodule
 
 from durably import Service, VirtualObject, Workflow
 
-__all__ = ["all_patterns", "find_services", "find_views"]
+__all__ = ["all_patterns", "find_services", "find_views", "leads_to_durable"]
 
 _MODULE = "durable"
 
@@ -41,6 +42,23 @@ def find_views() -> None:
 
     for pattern in all_patterns():
         register_methods(pattern.callback)
+
+
+def leads_to_durable(path: str) -> bool:
+    """Say whether a path leads to a durable view, or to the result of one: to what waits."""
+    from durably_django.classes import has_durable_methods
+    from durably_django.decorating import is_durable
+    from durably_django.routes import result
+
+    try:
+        view: Any = resolve(path).func
+    except Resolver404:
+        return False
+    while view is not None:
+        if view is result or is_durable(view) or has_durable_methods(view):
+            return True
+        view = getattr(view, "__wrapped__", None)
+    return False
 
 
 def all_patterns() -> Iterator[URLPattern]:

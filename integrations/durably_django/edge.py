@@ -19,7 +19,7 @@ from durably.authoring.handlers import Handler
 from durably.errors import EngineStoppedError, StoreError
 from durably.web.calls import EndpointCall, perform, perform_blocking
 from durably_django.answers import answer
-from durably_django.database import release_connections
+from durably_django.database import refuse_open_blocks, release_connections
 from durably_django.runtime import runtime
 from durably_django.stored_request import StoredRequest, StoredRequestSerde, user_key
 from durably_django.uploads import upload_bytes
@@ -69,6 +69,7 @@ def _prepare(
     except (EngineStoppedError, StoreError):
         _logger.exception("The runtime of durable handlers does not run.")
         return JsonResponse({"detail": "Service Unavailable"}, status=503, headers={"Retry-After": "1"})
+    refuse_open_blocks(f"{handler.service_name}/{handler.name}")
     size = upload_bytes(request)
     if size > settings.max_upload_bytes:
         detail = (

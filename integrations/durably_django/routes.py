@@ -63,6 +63,7 @@ def serve_runtime(request: HttpRequest) -> HttpResponse:
     app = runtime.link.wsgi_invoke_app
     if app is None:
         raise Http404
+    release_connections()  # what middleware has opened; the handler opens its own
     head: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:

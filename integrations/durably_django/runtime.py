@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from durably.endpoint import Endpoint
 from durably.web.link import Link
-from durably_django.settings import configured
+from durably_django.settings import configured, max_connections
 
 if TYPE_CHECKING:
     from durably.authoring.endpoint import AnyService
@@ -78,9 +78,9 @@ class Runtime:
             link = self.unstarted_link()
             link.start_blocking()
             self._link, self._pid = link, os.getpid()
+            atexit.register(link.stop_blocking)  # before the relay's: the last to be registered is the first to run
             if sends_outbox:
                 self._start_relay()
-        atexit.register(link.stop_blocking)
         return link
 
     @property
@@ -109,10 +109,13 @@ class Runtime:
 
         Raises:
             RegistrationError: One cannot work.
+            ConfigurationError: So a setting.
         """
         from durably_django.database import equip
         from durably_django.discovery import find_views
+        from durably_django.slots import slots
 
+        slots.resize(max_connections())
         find_views()
         for service in self.endpoint.services.values():
             for handler in service.handlers.values():

@@ -1,8 +1,7 @@
 """Callers that wait, on web servers whose workers serve one request at a time.
 
-Owns letting such a worker go while a caller waits for a result: gunicorn's `sync` workers hand over the connection, and
-the answer is written when there is one. Four workers would otherwise serve four waiting callers; and with a Restate
-Server as the runtime, whose invocations need a worker too, they would all wait for each other.
+Owns letting such a worker go while a caller waits for a result: gunicorn's `sync` workers hand over the connection
+(`durably.web.handover`), and the answer is written when there is one.
 
 | web server | a caller who waits |
 |---|---|
@@ -19,7 +18,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -27,12 +25,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Any, Final
 
 from flask import Flask
 from flask.wrappers import Response
 
+from durably.web.handover import GRACE_S, MAX_WAITING, Reply, can_take, take_connection
 from durably.web.outcomes import Outcome
 
 __all__ = [
@@ -48,17 +46,11 @@ __all__ = [
     "wait_for",
 ]
 
-GRACE_S: Final = 0.02
-"""How long a worker waits itself: most calls are answered by then, as usual."""
-
 PATIENCE_S: Final = 10
 """How long one waits that cannot be let go, while invocations may need it."""
 
 REPLY: Final = "durably.reply"
 """Name of a `ReplyLater` in the environment, where a server layer offers one."""
-
-Reply = Callable[[str, list[tuple[str, str]], bytes], None]
-"""Takes status, headers and body."""
 
 
 @dataclass(slots=True)
@@ -73,9 +65,6 @@ class ReplyLater:
     send: Reply
     is_taken: bool = False
 
-
-_MAX_WAITING: Final = 1000  # callers in one process; further ones hold the worker
-_SEND_TIMEOUT_S: Final = 30.0
 
 _logger = logging.getLogger("durably.flask")
 _waiting: set[threading.Thread] = set()
@@ -94,12 +83,9 @@ class Detached(BaseException):
 
 def can_detach(environ: dict[str, Any]) -> bool:
     """Say whether the answer to a request can be given after its worker was let go."""
-    if len(_waiting) >= _MAX_WAITING:
+    if len(_waiting) >= MAX_WAITING:
         return False
-    # An SSLSocket is a subclass, and its state cannot be handed over.
-    return REPLY in environ or (
-        environ.get("wsgi.multithread") is False and type(environ.get("gunicorn.socket")) is socket.socket
-    )
+    return REPLY in environ or can_take(environ)
 
 
 def wait_for(work: Callable[[], Outcome], respond: Callable[[Outcome], Response], body: bytes) -> Outcome:
@@ -138,7 +124,7 @@ def hand_over(
     """
     later: ReplyLater | None = environ.get(REPLY)
     if later is None:
-        reply = _take_connection(environ["gunicorn.socket"])
+        reply = take_connection(environ)
     else:
         later.is_taken = True
         reply = later.send
@@ -182,25 +168,6 @@ def _final(
         headers = response.get_wsgi_headers(context.request.environ)
         body = b"" if environ["REQUEST_METHOD"] == "HEAD" else response.get_data()
         return response.status, [(name, value) for name, value in headers.items()], body
-
-
-def _take_connection(held: socket.socket) -> Reply:
-    """Take the connection away from gunicorn, and leave it one whose other end nobody reads."""
-    connection = held.dup()
-    left, unread = socket.socketpair()
-    unread.shutdown(socket.SHUT_WR)  # gunicorn looks whether there is more of the request
-    os.dup2(left.fileno(), held.fileno(), inheritable=False)
-    left.close()
-
-    def reply(status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        with unread, connection:
-            connection.settimeout(_SEND_TIMEOUT_S)
-            lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-            lines += [f"Date: {formatdate(usegmt=True)}", "Connection: close", "", ""]
-            connection.sendall("\r\n".join(lines).encode("latin-1") + body)
-            connection.shutdown(socket.SHUT_WR)
-
-    return reply
 
 
 def _forget_waiting() -> None:

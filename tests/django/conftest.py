@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from django.db import connections
 
 from durably.engine.options import EngineOptions, OnMaxAttempts, RetryPolicy
 
+if TYPE_CHECKING:
+    from tests.django.postgres import PostgresServer
+
 _AT_ONCE = RetryPolicy(initial_interval_ms=1, max_interval_ms=2, max_attempts=20, on_max_attempts=OnMaxAttempts.KILL)
 
 django.setup()
@@ -26,6 +29,38 @@ def tables() -> None:
     """Make the tables of the project."""
     call_command("migrate", run_syncdb=True, verbosity=0)
     connections.close_all()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL server; where it is not installed, its tests are left out, but not in CI."""
+    yield from _postgres(60)
+
+
+@pytest.fixture(scope="module")
+def small_postgres() -> Iterator[PostgresServer]:
+    """Give one with `max_connections` 10."""
+    yield from _postgres(10)
+
+
+def _postgres(max_connections: int) -> Iterator[PostgresServer]:
+    try:
+        from tests.django.postgres import PostgresServer, find_programs
+
+        programs = find_programs()
+    except ImportError:  # of psycopg
+        programs = None
+    if programs is None:
+        missing = "PostgreSQL or psycopg is not installed: apt-get install postgresql, pip install 'psycopg[binary]'."
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = PostgresServer(programs, max_connections=max_connections)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(params=["streaming", "suspending"])

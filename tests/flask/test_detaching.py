@@ -161,7 +161,7 @@ def test_who_can_be_let_go(monkeypatch: pytest.MonkeyPatch):
         assert not can_detach({"wsgi.multithread": False})
         assert not can_detach({"wsgi.multithread": False, "gunicorn.socket": object()})
         assert can_detach({"durably.reply": ReplyLater(print)})
-        monkeypatch.setattr(detaching, "_MAX_WAITING", 0)
+        monkeypatch.setattr(detaching, "MAX_WAITING", 0)
         assert not can_detach(environ)
 
 

@@ -16,17 +16,21 @@ _OUTSIDE_HANDLERS = (os.path.join(_PACKAGE, "hosting") + os.sep, os.path.abspath
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
-def caller_location() -> str | None:
+def caller_location(beyond: str | None = None) -> str | None:
     """Give `file:line in function` of the closest caller that is neither ours nor the standard library's.
 
     Gives None where no code of the handler is on the stack. Only used for error texts: it is slow.
+
+    Args:
+        beyond: Folder of an adapter whose code is not the handler's either.
     """
+    ours = (_PACKAGE, "<frozen") if beyond is None else (_PACKAGE, "<frozen", beyond + os.sep)
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] # documented, nothing else gives it
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(_OUTSIDE_HANDLERS):
             return None
-        if not path.startswith((_PACKAGE, "<frozen")) and not _is_library(path):
+        if not path.startswith(ours) and not _is_library(path):
             return f"{path}:{frame.f_lineno} in {frame.f_code.co_qualname}"
         frame = frame.f_back
     return None

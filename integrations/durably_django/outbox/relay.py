@@ -3,8 +3,9 @@
 Owns one thread for each process that serves, and the rounds that `manage.py durably_outbox` runs.
 
 Rules
-1. A message is claimed by moving its `due_at` ahead, in one statement that works in every database; a claim whose
-   process dies runs out.
+1. A message is claimed by moving its `due_at` ahead; a claim whose process dies runs out. Where the database can skip
+   locked rows (PostgreSQL, MySQL, Oracle), relays that look at once take different messages; elsewhere each message is
+   claimed by a statement of its own, which only one relay wins.
 2. It is deleted after the runtime has stored it. A process that dies in between leaves it to be sent again, with the
    same idempotency key, which the runtime knows: one invocation.
 3. What cannot be sent stays, with the reason, and is tried again after growing pauses.
@@ -16,11 +17,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, connections, router, transaction
 from django.utils import timezone
 
 from durably.authoring.handlers import HandlerKind
@@ -28,8 +30,11 @@ from durably.client.interfaces import HttpError
 from durably.errors import DurablyError
 from durably_django.database import release_connections
 from durably_django.runtime import runtime
+from durably_django.slots import slots
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
     from durably_django.models import OutboxMessage
 
 __all__ = ["Relay", "relay"]
@@ -83,15 +88,16 @@ class Relay:
 
     def _run(self) -> None:
         stopping, woken = self._stopping, self._woken
-        while not stopping.is_set():
-            try:
-                self.drain()
-            except Exception:
-                _logger.exception("The outbox could not be looked at; it is tried again.")
-            finally:
-                connections.close_all()
-            woken.wait(_IDLE_S)
-            woken.clear()
+        with slots.counting():
+            while not stopping.is_set():
+                try:
+                    self.drain()
+                except Exception:
+                    _logger.exception("The outbox could not be looked at; it is tried again.")
+                finally:
+                    release_connections()
+                woken.wait(_IDLE_S)
+                woken.clear()
 
     # ---- rounds
 
@@ -101,7 +107,7 @@ class Relay:
         for alias in _aliases():
             while True:
                 batch = self._claim(alias)
-                sent += sum(self._send(message, alias) for message in batch)
+                sent += self._send_batch(batch, alias)
                 if len(batch) < _BATCH or self._stopping.is_set():
                     break
         return sent
@@ -110,14 +116,8 @@ class Relay:
         from durably_django.models import OutboxMessage
 
         messages = OutboxMessage.objects.using(alias)
-        now = timezone.now()
         try:
-            due = list(messages.filter(due_at__lte=now).order_by("due_at")[:_BATCH])
-            claimed = [
-                message
-                for message in due
-                if messages.filter(pk=message.pk, due_at=message.due_at).update(due_at=now + _CLAIM)
-            ]
+            claimed = _claim_skipping(messages) if _can_skip(alias) else _claim_singly(messages)
         except DatabaseError as error:
             if alias not in self._broken:
                 self._broken.add(alias)
@@ -127,6 +127,15 @@ class Relay:
             release_connections()
         self._broken.discard(alias)
         return claimed
+
+    def _send_batch(self, batch: list[OutboxMessage], alias: str) -> int:
+        """Send what was claimed, until the claim is about to run out; another round takes the rest."""
+        sent, deadline_s = 0, time.monotonic() + _CLAIM.total_seconds() / 2
+        for message in batch:
+            if time.monotonic() > deadline_s:
+                break
+            sent += self._send(message, alias)
+        return sent
 
     def _send(self, message: OutboxMessage, alias: str) -> bool:
         """Send one message; gives whether it is gone."""
@@ -144,6 +153,28 @@ class Relay:
             return False
         finally:
             release_connections()
+
+
+def _can_skip(alias: str) -> bool:
+    return bool(connections[alias].features.has_select_for_update_skip_locked)
+
+
+def _claim_skipping(messages: QuerySet[OutboxMessage]) -> list[OutboxMessage]:
+    """Claim in two statements for all; rows that another relay is claiming are passed over."""
+    now = timezone.now()
+    with transaction.atomic(using=messages.db):
+        due = messages.select_for_update(skip_locked=True).filter(due_at__lte=now).order_by("due_at")
+        claimed = list(due[:_BATCH])
+        if claimed:
+            messages.filter(pk__in=[each.pk for each in claimed]).update(due_at=now + _CLAIM)
+    return claimed
+
+
+def _claim_singly(messages: QuerySet[OutboxMessage]) -> list[OutboxMessage]:
+    """Claim one by one: a row whose time has changed since it was read is another relay's."""
+    now = timezone.now()
+    due = list(messages.filter(due_at__lte=now).order_by("due_at")[:_BATCH])
+    return [each for each in due if messages.filter(pk=each.pk, due_at=each.due_at).update(due_at=now + _CLAIM)]
 
 
 def _aliases() -> Iterator[str]:

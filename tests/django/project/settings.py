@@ -5,6 +5,8 @@ import tempfile
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import django
 
@@ -27,19 +29,37 @@ INSTALLED_APPS = [
     "tests.django.project.shop",
 ]
 MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": _FOLDER / "project.sqlite3",
-        "OPTIONS": {"timeout": 20, **({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {})},
+
+
+def _database() -> dict[str, Any]:
+    """Give the database: a file, or what the environment names."""
+    url = urlsplit(os.environ.get("PROJECT_DATABASE", ""))
+    if not url.scheme:
+        options: dict[str, Any] = {"timeout": 20}
+        if django.VERSION >= (5, 1):
+            options["transaction_mode"] = "IMMEDIATE"
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": _FOLDER / "project.sqlite3", "OPTIONS": options}
+    pool = int(os.environ.get("PROJECT_POOL", "0"))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.path[1:],
+        "USER": url.username,
+        "HOST": url.hostname,
+        "PORT": url.port,
+        "CONN_MAX_AGE": int(os.environ.get("PROJECT_CONN_MAX_AGE", "0")),
+        "CONN_HEALTH_CHECKS": "PROJECT_CONN_MAX_AGE" in os.environ,
+        "OPTIONS": {"pool": {"min_size": 0, "max_size": pool}} if pool else {},
     }
-}
+
+
+DATABASES = {"default": _database()}
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -55,7 +75,7 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DURABLY = {"URL": os.environ.get("PROJECT_URL", "memory://")}
-for _name in ("ADMIN_URL", "SERVICE_URL"):
+for _name in ("ADMIN_URL", "SERVICE_URL", "MAX_CONNECTIONS"):
     if os.environ.get(f"PROJECT_{_name}"):
         DURABLY[_name] = os.environ[f"PROJECT_{_name}"]
 if find_spec("django.tasks") or find_spec("django_tasks"):

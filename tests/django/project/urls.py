@@ -23,6 +23,8 @@ urlpatterns = [
     path("approve/<str:name>/", views.approve),
     path("tell/<str:awakeable_id>/", views.tell),
     path("checkout/<str:name>/", views.checkout),
+    path("begin/<str:name>/<int:count>/", views.begin),
+    path("answer/<str:name>/", views.answer_all),
     path("entries/<str:beginning>/", views.entries),
     path("methods/<int:number>/", class_views.Methods.as_view()),
     path("decorated/<int:number>/", class_views.Decorated.as_view(greeting="hello")),

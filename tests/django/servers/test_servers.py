@@ -1,17 +1,18 @@
-"""The same project on every kind of web server, on the embedded engine and on a real Restate Server."""
+"""The same project on every web server, on the embedded engine and a real Restate Server, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from durably.testing.server import RestateServer
-from tests.django.servers.sites import KINDS, Kind, Site
+from tests.django.servers.sites import KINDS, Kind, Site, migrated_file
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,12 @@ def restate() -> Iterator[Callable[[], RestateServer]]:
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def tables_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a SQLite file with the tables of the project."""
+    return migrated_file(tmp_path_factory.mktemp("tables"))
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def site(
     request: pytest.FixtureRequest,
@@ -39,7 +46,8 @@ def site(
 ) -> Iterator[Site]:
     """Give a site that runs."""
     kind: Kind = request.param
-    made = Site(kind, tmp_path_factory.mktemp(str(kind)), restate() if kind.runtime == "restate" else None)
+    tables = request.getfixturevalue("postgres" if kind.database == "postgres" else "tables_file")
+    made = Site(kind, tmp_path_factory.mktemp(str(kind)), restate() if kind.runtime == "restate" else None, tables)
     made.start()
     try:
         yield made

@@ -68,3 +68,27 @@ def use_and_wait(ctx: SyncContext, name: str) -> int:
     ctx.run_typed("store", store, text=f"waits {awakeable_id}")
     Entry.objects.filter(text=name).count()
     return answer.result()
+
+
+@orders.handler()
+def wait_and_end(ctx: SyncContext, name: str) -> None:
+    """Use the database outside and inside of steps, before and after waiting for somebody."""
+    awakeable_id, answer = ctx.start.awakeable(type_hint=int)
+    Entry.objects.filter(text=name).count()
+    ctx.run_typed("store", store, text=f"{name} waits {awakeable_id}")
+    Entry.objects.filter(text=name).count()
+    answer.result()
+    Entry.objects.filter(text=name).count()
+    ctx.run_typed("end", store, text=f"{name} ended")
+
+
+@orders.handler()
+async def wait_and_end_async(ctx: Context, name: str) -> None:
+    """Do the same with Django's asynchronous interface."""
+    awakeable_id, answer = ctx.awakeable(type_hint=int)
+    await Entry.objects.filter(text=name).acount()
+    await ctx.run_typed("store", store_async, text=f"{name} waits {awakeable_id}")
+    await Entry.objects.filter(text=name).acount()
+    await answer
+    await Entry.objects.filter(text=name).acount()
+    await ctx.run_typed("end", store_async, text=f"{name} ended")

@@ -188,3 +188,25 @@ def checkout(request: HttpRequest, name: str) -> HttpResponse:
 def entries(request: HttpRequest, beginning: str) -> HttpResponse:
     """Show what has happened."""
     return JsonResponse([each.text for each in Entry.objects.filter(text__startswith=beginning)], safe=False)
+
+
+def begin(request: HttpRequest, name: str, count: int) -> HttpResponse:
+    """Start invocations that wait, of the colour that the name says; from a plain view."""
+    from durably_django import sync_client
+    from tests.django.project.shop import durable as services
+
+    handler: Any = services.wait_and_end_async if name == "async" else services.wait_and_end
+    for _ in range(count):
+        sync_client().send(handler, name)
+    return HttpResponse("begun")
+
+
+def answer_all(request: HttpRequest, name: str) -> HttpResponse:
+    """Answer those that wait."""
+    from durably_django import sync_client
+
+    texts = list(Entry.objects.filter(text__startswith=f"{name} waits ").values_list("text", flat=True))
+    connections["default"].close()
+    for text in texts:
+        sync_client().resolve_awakeable(text.split()[-1], 1)
+    return HttpResponse("answered")
