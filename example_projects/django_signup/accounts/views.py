@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.signing import BadSignature
+from django.core.signing import BadSignature, SignatureExpired
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -37,6 +37,8 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     try:
         key, awakeable = read_link(token)
         found = SignUp.objects.get(pk=key)
+    except SignatureExpired:
+        return render(request, "accounts/bad_link.html", status=410)
     except (BadSignature, SignUp.DoesNotExist):
         return render(request, "accounts/bad_link.html", status=404)
     if found.state == SignUp.State.EXPIRED:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts import durable
 from accounts.mails import confirmation_link, read_link
@@ -141,9 +141,11 @@ def test_from_the_form_to_an_account(client: Client):
 
 
 def test_a_forged_link_confirms_nothing(client: Client):
-    """A link that we did not sign is a 404, and one of an expired sign-up a 410."""
+    """A link that we did not sign is a 404; one that is too old, or of an expired sign-up, a 410."""
     assert client.post("/accounts/confirm/eyJrZXkiOiJ4In0:1:x/").status_code == 404
     key = signed_up()
+    with override_settings(SIGNUP_EXPIRES=timedelta(seconds=-1)):
+        assert client.post(confirmation_link(key, "sign_1x").removeprefix("http://localhost:8000")).status_code == 410
     SignUp.objects.update(state="expired")
     link = confirmation_link(key, "sign_1x").removeprefix("http://localhost:8000")
     assert client.post(link).status_code == 410
