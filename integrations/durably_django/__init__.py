@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["bind", "client", "durable", "send_on_commit", "sync_client"]
 
+__durably_setup__ = "django:setup"
+"""What another process has to call before it imports modules with handlers; the test kit does."""
+
 _PLACES = {
     "bind": "durably_django.access",
     "client": "durably_django.access",

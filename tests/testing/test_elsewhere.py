@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import json
 import sys
@@ -45,6 +46,40 @@ def answered(document: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     elsewhere.main()
     assert sys.path == path
     return json.loads(capsys.readouterr().out.partition("durably-replay ")[2])
+
+
+NEEDY = """
+import durably
+import needed_setup
+assert needed_setup.ready, "imported too early"
+service = durably.Service("Needy")
+
+@service.handler()
+async def act(ctx: durably.Context) -> None:
+    await ctx.run_typed("step", lambda: None)
+"""
+
+
+async def test_a_framework_is_set_up_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What an adapter names in `__durably_setup__` is called before the module of a handler is imported."""
+    setup = "ready = []\n__durably_setup__ = 'needed_setup:start'\ndef start():\n    ready.append(True)\n"
+    (tmp_path / "needed_setup.py").write_text(setup, encoding="utf-8")
+    (tmp_path / "needy.py").write_text(NEEDY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    needed = importlib.import_module("needed_setup")
+    try:
+        needed.start()
+        service = importlib.import_module("needy").service
+        journal = await recorded(service, "act")
+        handlers = {journal.target: service.handlers["act"]}
+        found = await asyncio.to_thread(replay_elsewhere, [journal], handlers, hash_seed=1)
+        assert (found.mismatches, found.not_replayed) == ([], [])
+        del needed.__durably_setup__
+        with pytest.raises(DurablyError, match=r"(?s)imported too early.*processes=0"):
+            await asyncio.to_thread(replay_elsewhere, [journal], handlers, hash_seed=1)
+    finally:
+        for name in ("needed_setup", "needy"):
+            sys.modules.pop(name, None)
 
 
 async def test_a_module_is_imported_from_its_file(

@@ -2,6 +2,9 @@
 
 Owns both sides. This one writes the journals and the places of their handlers to the other's standard input; that one
 imports the modules, replays, and writes what it found.
+
+A framework whose modules cannot be imported before it is set up says how: a module that this process has imported (that
+of the adapter) has `__durably_setup__ = "module:function"`, and the other process calls that first.
 """
 
 from __future__ import annotations
@@ -70,7 +73,7 @@ def replay_elsewhere(
         return found
     done = subprocess.run(
         [sys.executable, "-m", __name__],
-        input=json.dumps({"path": sys.path, "work": work}),
+        input=json.dumps({"path": sys.path, "setups": _setups(), "work": work}),
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
         capture_output=True,
         text=True,
@@ -79,11 +82,26 @@ def replay_elsewhere(
     )
     answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
     if done.returncode != 0 or answer is None:
-        raise DurablyError(f"The process that replays journals failed:\n{done.stderr[-2000:]}")
+        raise DurablyError(
+            f"The process that replays journals failed:\n{done.stderr[-2000:]}",
+            hint="It imports the modules of the handlers anew. processes=0 at the marker leaves it out.",
+        )
     document = json.loads(answer.removeprefix(_MARK))
     found.mismatches.extend(Mismatch(**mismatch) for mismatch in document["mismatches"])
     found.not_replayed.extend(document["not_replayed"])
     return found
+
+
+def _setups() -> list[str]:
+    """Give what adapters want to have called before a module with handlers is imported."""
+    # A plain look into what is there: asking a module for an attribute may run its code.
+    found = (getattr(module, "__dict__", {}).get("__durably_setup__") for module in list(sys.modules.values()))
+    return sorted({each for each in found if isinstance(each, str)})
+
+
+def _call_setup(place: str) -> None:
+    module, _, name = place.partition(":")
+    getattr(importlib.import_module(module), name)()
 
 
 def _place_of(handler: Handler) -> tuple[str, str] | None:
@@ -144,6 +162,8 @@ def main() -> None:
     """Be the other process."""
     document = json.load(sys.stdin)
     sys.path[:] = document["path"]
+    for each in document.get("setups", ()):
+        _call_setup(each)
     answer = asyncio.run(_replay_all(document["work"]))
     sys.stdout.write(f"\n{_MARK}{json.dumps(answer)}\n")
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "relay"]
 
 _BATCH: Final = 50
-_CLAIM: Final = timedelta(seconds=30)
+_CLAIM: Final = timedelta(seconds=5)  # how long a message of a process that died is late; sending twice does no harm
 _IDLE_S: Final = 2.0  # between two looks for messages of processes that died
 _FIRST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = timedelta(minutes=5)

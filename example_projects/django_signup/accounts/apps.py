@@ -1,0 +1,10 @@
+"""The application."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Configures it."""
+
+    name = "accounts"
+    verbose_name = "Accounts"

@@ -1,0 +1,1 @@
+"""The project: settings, routes, and the applications for web servers."""

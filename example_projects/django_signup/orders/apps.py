@@ -1,0 +1,10 @@
+"""The application."""
+
+from django.apps import AppConfig
+
+
+class OrdersConfig(AppConfig):
+    """Configures it."""
+
+    name = "orders"
+    verbose_name = "Orders"
