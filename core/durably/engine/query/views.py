@@ -85,7 +85,7 @@ _STATUS: Final = f"""
     CASE i.status WHEN 'suspended' THEN awaited_signals(CAST(i.details AS BLOB)) END
         AS suspended_waiting_for_signals,
     CASE i.status WHEN 'suspended' THEN future_json(CAST(i.details AS BLOB), 'suspended_on') END
-        AS suspended_waiting_future_json"""
+        AS suspended_waiting_future_json"""  # noqa: S608 -- of columns that are named here
 
 _ATTEMPTS: Final = f"""
     CASE WHEN i.attempt > 0 THEN i.retry_count + (i.status = 'running') END AS retry_count,
