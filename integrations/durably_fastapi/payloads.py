@@ -225,7 +225,8 @@ def _takes_none(hint: Any) -> bool:
 
 def _adapter(annotation: Any, named: Named) -> TypeAdapter[Any]:
     hint = (
-        "Return data from it (a pydantic model, a dataclass, texts, numbers), or mark it PerAttempt."
+        "Return data from it (a pydantic model, a dataclass, texts, numbers), if need be from one more dependency that"
+        " takes what it gives, such as a row, and returns what of it the endpoint needs; or mark it PerAttempt."
         if named.is_edge
         else "Use a type that pydantic can write as JSON and read again."
     )
@@ -238,9 +239,10 @@ def _adapter(annotation: Any, named: Named) -> TypeAdapter[Any]:
     try:
         return _type_adapter(annotation)
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
-        reason = str(error).partition("\n")[0]
+        # The first sentence; what follows is advice for models, which does not help here.
+        reason = str(error).partition("\n")[0].partition(". Set `arbitrary_types_allowed")[0]
         raise RegistrationError(
-            f"{named.declared} cannot be carried to the attempts as JSON: {reason}", hint=hint
+            f"{named.declared} cannot be carried to the attempts as JSON: {reason.rstrip('.')}.", hint=hint
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from durably import Context, RetryableError, RunOptions, getLogger
+from durably import Context, RetryableError, RunOptions, TerminalError, getLogger
 from durably.authoring.runs import is_coroutine_action
 from durably.authoring.sync_contexts import SyncContext
 from durably.errors import RunFailedError, UsageError
@@ -235,6 +235,33 @@ def test_actions_must_not_use_the_context(several: bool, where: Literal["task", 
     assert played.commands == ["INPUT", "RUN", *["SLEEP"] * several, "OUTPUT"]
     ctx_works_again = run_once(handle_sync if where == "sync" else handle, cuts=[2, 3])
     assert ctx_works_again.errors == []
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+def test_failed_steps_are_logged(colour: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody else tells why a caller waits: the handler does not see it while the step is tried again.
+
+    A RetryableError is told without its traceback, a terminal error is the handler's to tell.
+    """
+    errors: list[Exception] = [ConnectionError("no route"), RetryableError("busy"), TerminalError("no")]
+
+    def act() -> None:
+        raise errors.pop(0)
+
+    async def handle(ctx: Context) -> None:
+        await ctx.run_typed("charge", act)
+
+    def handle_sync(ctx: SyncContext) -> None:
+        ctx.run_typed("charge", act)
+
+    run_once(handle if colour == "async" else handle_sync)
+    told = [record for record in caplog.records if record.name == "durably.attempt"]
+    assert [record.levelname for record in told] == ["ERROR", "WARNING"]
+    assert all("step 'charge' failed" in record.getMessage() for record in told)
+    assert told[1].getMessage().endswith("failed: busy")
+    kept = told[0].exc_info
+    assert kept is not None
+    assert isinstance(kept[1], ConnectionError)
 
 
 @SEVERAL

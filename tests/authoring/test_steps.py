@@ -6,7 +6,7 @@ import functools
 import time
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -133,6 +133,22 @@ def test_chance_comes_from_the_seed_of_the_invocation() -> None:
 
     assert run_once(handle).result == run_once(handle).result
     assert run_once(handle, version=durably.protocol.versions.ProtocolVersion.V5).result != run_once(handle).result
+
+
+def test_a_timer_of_no_time_is_refused(play: Play) -> None:
+    """A number says nothing about its unit: the error asks for a timedelta."""
+
+    async def handle(ctx: Context) -> str:
+        with pytest.raises(durably.errors.UsageError, match=r"sleep was given 5, which is no timedelta"):
+            ctx.sleep(cast("timedelta", 5))
+        return "refused"
+
+    def handle_sync(ctx: SyncContext) -> str:
+        with pytest.raises(durably.errors.UsageError, match=r"sleep was given 0\.5, which is no timedelta"):
+            ctx.sleep(cast("timedelta", 0.5))
+        return "refused"
+
+    assert play(handle, handle_sync).result == "refused"
 
 
 def test_a_negative_timer_is_refused(play: Play) -> None:

@@ -251,3 +251,17 @@ def test_callables_without_a_signature():
 
     with pytest.raises(RegistrationError):
         durably.endpoint(work)
+
+
+def test_keys_beyond_ascii(quiet_world: World):
+    """An `Idempotency-Key` may be any bytes: a runtime would refuse them, so it is given a digest."""
+
+    @quiet_world.app.post("/")
+    @quiet_world.durably.endpoint
+    async def count() -> int:
+        quiet_world.log.append("ran")
+        return len(quiet_world.log)
+
+    keys = ["ключ".encode(), "é".encode("latin-1"), b"\xff\xfe", b"two words"]
+    answers = [quiet_world.client.post("/", headers={b"idempotency-key": key}).json() for key in [*keys, *keys]]
+    assert answers == [1, 2, 3, 4, 1, 2, 3, 4]

@@ -210,7 +210,7 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
     (fine, {"key": "other"}, "'other'", "name"),
     (fine, {"shared": True}, "shared", "key="),
     (fine, {"key": "name", "shared": True, "workflow": True}, "shared", "key="),
-    (fine, {"colour": "red"}, "colour", "Options"),
+    (fine, {"colour": "red"}, "colour", "There are"),
     (fine, {"service": "with blanks"}, "with blanks", "service="),
     (fine, {"service": "restate_shop"}, "reserved", "service="),
 ]

@@ -205,9 +205,14 @@ def milliseconds(delta: timedelta, operation: str) -> int:
     """Give `delta` in whole milliseconds.
 
     Raises:
-        UsageError: It is negative.
+        UsageError: It is negative, or no timedelta.
     """
-    result = delta // _MILLISECOND
+    try:
+        result = delta // _MILLISECOND
+    except TypeError as error:
+        raise UsageError(
+            f"{operation} was given {delta!r}, which is no timedelta.", hint="Write timedelta(seconds=…)."
+        ) from error
     if result < 0:
         raise UsageError(f"{operation} was given a negative duration: {delta}.", hint="Give zero or more.")
     return result

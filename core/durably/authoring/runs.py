@@ -7,6 +7,7 @@ a value is proposed, a terminal failure is proposed, anything else goes to the r
 from __future__ import annotations
 
 import inspect
+import logging
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -228,6 +229,16 @@ def propose_failure(
         machine.propose_run_failure(run.handle, failure_from(outcome))
         return
     retryable = outcome if isinstance(outcome, RetryableError) else None
+    if not machine.is_closed:
+        attempt_logger.log(
+            # Who raises a RetryableError knows of the failure; everything else is news.
+            logging.ERROR if retryable is None else logging.WARNING,
+            "%s: step %r failed%s",
+            context.describe(),
+            run.name,
+            "." if retryable is None else f": {text_of(retryable.message)}",
+            exc_info=error if retryable is None else None,
+        )
     delay = None if retryable is None else retryable.retry_after
     if machine.propose_run_error(
         run.handle,

@@ -241,7 +241,7 @@ def _check_printable(what: str, value: Any) -> None:
     if _PRINTABLE.fullmatch(value) is None:
         raise UsageError(
             f"The {what} {_shown(value)} cannot stand in a header.",
-            hint="It has printable ASCII characters only, and no space at its ends; use a hash or percent-encode it.",
+            hint="That takes printable ASCII without spaces at its ends: give urllib.parse.quote(text), or a hash of it.",
         )
 
 

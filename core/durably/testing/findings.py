@@ -18,7 +18,7 @@ from durably.errors import DurablyError
 from durably.testing.tap import AttemptFailed
 from durably.testing.watching import Swallowed
 
-__all__ = ["Finding", "HandlerFaultError", "of_failure", "of_swallowed"]
+__all__ = ["Finding", "HandlerFaultError", "of_failure", "of_swallowed", "told_failures"]
 
 _MOST_SHOWN = 12
 

@@ -265,7 +265,12 @@ def _of_error(error: HttpError, handler: Handler | None) -> Failed:
     if error.status_code in _REFUSALS_OF_CALLERS:
         return Failed(error.status_code, error.message)
     if error.status_code == _NOT_FOUND:
-        _logger.error("%s is not known to the runtime: is the application registered there? %s", called, error)
+        _logger.error(
+            "%s is not known to the runtime: %s Is this application registered at the server? Or does another one, or"
+            " an older version, use the same file? Each application needs a file of its own.",
+            called,
+            error,
+        )
     else:
         _logger.error("%s was refused by the runtime: %s", called, error)
     return unavailable()
