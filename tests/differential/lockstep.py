@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from durably.machine import Failure, Handle, MachineOptions, Progress, Result
+from durably.machine import AwaitingOnPolicy, Failure, Handle, MachineOptions, Progress, Result
 from durably.protocol import messages
 from durably.protocol.framing import FrameDecoder
 from durably.protocol.messages import MessageType
@@ -74,7 +74,9 @@ class Lockstep:
         self.slots: list[tuple[Handle, Handle]] = []
         self._values: dict[Handle, Result] = {}
         self._outcomes: dict[Handle, bytes | Failure | p.Transient] = {}
-        self.ours: Player = OurPlayer(model.version, MachineOptions(check_payloads=check_payloads))
+        self.ours: Player = OurPlayer(
+            model.version, MachineOptions(check_payloads=check_payloads, awaiting_on=AwaitingOnPolicy.WHEN_IDLE)
+        )
         self.peer: Player = PeerPlayer(model.version, check_payloads=check_payloads)
         self._chunk = chunk
 

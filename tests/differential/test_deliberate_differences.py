@@ -104,6 +104,16 @@ def signal_with_other_payload(player: Player) -> object:
     return refused(lambda: player.start(p.SendSignal("go", b"2")))
 
 
+def wait_for_an_acknowledgement(player: Player) -> object:
+    """Execute a step, and wait until its result is acknowledged."""
+    opened(player)
+    (handle,), _ = player.start(p.Run("x"))
+    assert player.progress(handle)[0] is Progress.EXECUTE_RUN
+    player.propose(handle, b"1")
+    assert player.progress(handle)[0] is Progress.WAIT
+    return [item.type for item in read(player.output())]
+
+
 @dataclass(frozen=True)
 class Difference:
     """Something that the two machines do differently.
@@ -166,6 +176,13 @@ DIFFERENCES: dict[str, Difference] = {
         True,
         False,
         "a forged length must not make the endpoint buffer four gigabytes",
+    ),
+    "a step that was just proposed is not reported as awaited": Difference(
+        wait_for_an_acknowledgement,
+        [T.RUN, T.PROPOSE_RUN_COMPLETION],
+        [T.RUN, T.PROPOSE_RUN_COMPLETION, T.AWAITING_ON],
+        "the acknowledgement comes at once, and a message for every step costs more than the hint is worth",
+        version=V7,
     ),
     "payload checks off means signals too": Difference(
         signal_with_other_payload,

@@ -223,6 +223,7 @@ def test_core_no_suspension_while_the_input_is_open():
     [
         (AwaitingOnPolicy.ALWAYS, 1, 1),
         (AwaitingOnPolicy.WHEN_IDLE, 1, 0),
+        (AwaitingOnPolicy.WHEN_WAITING, 1, 0),
         (AwaitingOnPolicy.NEVER, 0, 0),
     ],
 )
@@ -243,8 +244,8 @@ def test_core_awaiting_on(policy: AwaitingOnPolicy, idle: int, executing: int):
     assert sum(item.type is T.AWAITING_ON for item in written(machine)) == executing
 
 
-@pytest.mark.parametrize(("policy", "proposed"), [(AwaitingOnPolicy.ALWAYS, 1), (AwaitingOnPolicy.WHEN_IDLE, 0)])
-def test_a_proposed_step_is_not_reported_as_awaited(policy: AwaitingOnPolicy, proposed: int):
+@pytest.mark.parametrize(("policy", "proposed"), [(AwaitingOnPolicy.WHEN_IDLE, 1), (AwaitingOnPolicy.WHEN_WAITING, 0)])
+def test_a_proposed_step_need_not_be_reported_as_awaited(policy: AwaitingOnPolicy, proposed: int):
     """Its acknowledgement is on its way: by default only what is awaited after it is told."""
     machine = opened(version=V7, options=MachineOptions(awaiting_on=policy))
     run = machine.sys_run()

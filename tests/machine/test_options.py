@@ -16,7 +16,7 @@ def test_defaults_are_those_of_the_peer():
     assert DEFAULT_OPTIONS.cancel_children_calls
     assert not DEFAULT_OPTIONS.cancel_children_sends
     assert DEFAULT_OPTIONS.mismatch_behavior is MismatchPolicy.RETRY
-    assert DEFAULT_OPTIONS.awaiting_on is AwaitingOnPolicy.WHEN_IDLE
+    assert DEFAULT_OPTIONS.awaiting_on is AwaitingOnPolicy.WHEN_WAITING
     assert DEFAULT_OPTIONS.max_message_bytes == DEFAULT_MAX_MESSAGE_BYTES
 
 

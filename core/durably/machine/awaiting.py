@@ -22,7 +22,7 @@ Source: service protocol, SuspensionMessage, AwaitingOnMessage, built-in signal 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, NoReturn
+from typing import Final, NoReturn, assert_never
 
 from durably.errors import CommandInfo, LocalProtocolError, RemoteProtocolError
 from durably.machine.mismatches import Cause
@@ -163,10 +163,17 @@ class Awaiting(Runs, Signals):
         return Progress.WAIT
 
     def _reports_waiting(self) -> bool:
-        policy = self.options.awaiting_on
-        return policy is AwaitingOnPolicy.ALWAYS or (
-            policy is AwaitingOnPolicy.WHEN_IDLE and not self._executing_runs and not self._proposed_runs
-        )
+        match self.options.awaiting_on:
+            case AwaitingOnPolicy.ALWAYS:
+                return True
+            case AwaitingOnPolicy.WHEN_IDLE:
+                return not self._executing_runs
+            case AwaitingOnPolicy.WHEN_WAITING:
+                return not (self._executing_runs or self._proposed_runs)
+            case AwaitingOnPolicy.NEVER:
+                return False
+            case _:
+                assert_never(self.options.awaiting_on)
 
     def _refuse_await(self, leaves: list[Handle]) -> NoReturn:
         # The next recorded command was written after this await had been resolved, with nothing more recorded.

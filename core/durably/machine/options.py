@@ -29,11 +29,13 @@ MismatchPolicy = ErrorBehavior
 class AwaitingOnPolicy(enum.Enum):
     """When to tell the runtime what the handler waits for (protocol V7; V5 and V6 have no message for it).
 
-    `WHEN_IDLE` says nothing while a step executes, or waits for the acknowledgement that comes at once.
+    `WHEN_IDLE` tells also that a step is awaited whose result was just proposed. `WHEN_WAITING` does not: its
+    acknowledgement comes at once, and it would be one more message for every step.
     """
 
     ALWAYS = "always"
     WHEN_IDLE = "when no durable step executes"
+    WHEN_WAITING = "when no durable step executes or waits for its acknowledgement"
     NEVER = "never"
 
 
@@ -60,7 +62,7 @@ class MachineOptions:
     cancel_children_calls: bool = True
     cancel_children_sends: bool = False
     mismatch_behavior: ErrorBehavior = ErrorBehavior.RETRY
-    awaiting_on: AwaitingOnPolicy = AwaitingOnPolicy.WHEN_IDLE
+    awaiting_on: AwaitingOnPolicy = AwaitingOnPolicy.WHEN_WAITING
 
 
 DEFAULT_OPTIONS: Final = MachineOptions()
