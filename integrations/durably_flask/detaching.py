@@ -1,14 +1,14 @@
 """Callers that wait, on web servers whose workers serve one request at a time.
 
-Owns letting such a worker go while a caller waits for a result: gunicorn's `sync` workers hand over the connection, and
-the answer is written when there is one. Four workers would otherwise serve four waiting callers; and with a Restate
+Owns letting such a worker go while a caller waits for a result: the connection is taken away from it, and the answer
+is written when there is one. Four workers would otherwise serve four waiting callers; and with a Restate
 Server as the runtime, whose invocations need a worker too, they would all wait for each other.
 
 | web server | a caller who waits |
 |---|---|
-| gunicorn `sync`, without TLS | holds a thread that only waits, after `GRACE_S` |
+| gunicorn `sync` and uWSGI without threads, both without TLS | holds a thread that only waits, after `GRACE_S` |
 | our ASGI layer | the same |
-| gunicorn `gthread`, `gevent`, waitress, `flask run` | holds one of the server's threads |
+| gunicorn `gthread`, `gevent`, uWSGI with threads, waitress, `flask run` | holds one of the server's threads |
 | others without threads | with a Restate Server: 202 after `PATIENCE_S`; with the embedded engine: holds the worker |
 
 The answer passes the functions that the application runs after each request, in a request context of its own.
@@ -19,7 +19,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -27,20 +26,19 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Any, Final
 
 from flask import Flask
 from flask.wrappers import Response
 
 from durably.web.outcomes import Outcome
+from durably_flask.connections import Reply, connection_of, take_connection
 
 __all__ = [
     "GRACE_S",
     "PATIENCE_S",
     "REPLY",
     "Detached",
-    "Reply",
     "ReplyLater",
     "can_detach",
     "finish_detached",
@@ -57,9 +55,6 @@ PATIENCE_S: Final = 10
 REPLY: Final = "durably.reply"
 """Name of a `ReplyLater` in the environment, where a server layer offers one."""
 
-Reply = Callable[[str, list[tuple[str, str]], bytes], None]
-"""Takes status, headers and body."""
-
 
 @dataclass(slots=True)
 class ReplyLater:
@@ -75,7 +70,6 @@ class ReplyLater:
 
 
 _MAX_WAITING: Final = 1000  # callers in one process; further ones hold the worker
-_SEND_TIMEOUT_S: Final = 30.0
 
 _logger = logging.getLogger("durably.flask")
 _waiting: set[threading.Thread] = set()
@@ -96,10 +90,7 @@ def can_detach(environ: dict[str, Any]) -> bool:
     """Say whether the answer to a request can be given after its worker was let go."""
     if len(_waiting) >= _MAX_WAITING:
         return False
-    # An SSLSocket is a subclass, and its state cannot be handed over.
-    return REPLY in environ or (
-        environ.get("wsgi.multithread") is False and type(environ.get("gunicorn.socket")) is socket.socket
-    )
+    return REPLY in environ or (environ.get("wsgi.multithread") is False and connection_of(environ) is not None)
 
 
 def wait_for(work: Callable[[], Outcome], respond: Callable[[Outcome], Response], body: bytes) -> Outcome:
@@ -138,7 +129,9 @@ def hand_over(
     """
     later: ReplyLater | None = environ.get(REPLY)
     if later is None:
-        reply = _take_connection(environ["gunicorn.socket"])
+        connection = connection_of(environ)
+        assert connection is not None, "who detaches has asked can_detach()"
+        reply = take_connection(connection)
     else:
         later.is_taken = True
         reply = later.send
@@ -182,25 +175,6 @@ def _final(
         headers = response.get_wsgi_headers(context.request.environ)
         body = b"" if environ["REQUEST_METHOD"] == "HEAD" else response.get_data()
         return response.status, [(name, value) for name, value in headers.items()], body
-
-
-def _take_connection(held: socket.socket) -> Reply:
-    """Take the connection away from gunicorn, and leave it one whose other end nobody reads."""
-    connection = held.dup()
-    left, unread = socket.socketpair()
-    unread.shutdown(socket.SHUT_WR)  # gunicorn looks whether there is more of the request
-    os.dup2(left.fileno(), held.fileno(), inheritable=False)
-    left.close()
-
-    def reply(status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        with unread, connection:
-            connection.settimeout(_SEND_TIMEOUT_S)
-            lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-            lines += [f"Date: {formatdate(usegmt=True)}", "Connection: close", "", ""]
-            connection.sendall("\r\n".join(lines).encode("latin-1") + body)
-            connection.shutdown(socket.SHUT_WR)
-
-    return reply
 
 
 def _forget_waiting() -> None:
