@@ -1,13 +1,13 @@
 """Callers that wait, on web servers whose workers serve one request at a time.
 
-Owns letting such a worker go while a caller waits for a result: gunicorn's `sync` workers hand over the connection
+Owns letting such a worker go while a caller waits for a result: the connection is taken away from it
 (`durably.web.handover`), and the answer is written when there is one.
 
 | web server | a caller who waits |
 |---|---|
-| gunicorn `sync`, without TLS | holds a thread that only waits, after `GRACE_S` |
+| gunicorn `sync` and uWSGI without threads, both without TLS | holds a thread that only waits, after `GRACE_S` |
 | our ASGI layer | the same |
-| gunicorn `gthread`, `gevent`, waitress, `flask run` | holds one of the server's threads |
+| gunicorn `gthread`, `gevent`, uWSGI with threads, waitress, `flask run` | holds one of the server's threads |
 | others without threads | with a Restate Server: 202 after `PATIENCE_S`; with the embedded engine: holds the worker |
 
 The answer passes the functions that the application runs after each request, in a request context of its own.
@@ -38,7 +38,6 @@ __all__ = [
     "PATIENCE_S",
     "REPLY",
     "Detached",
-    "Reply",
     "ReplyLater",
     "can_detach",
     "finish_detached",

@@ -26,6 +26,7 @@ from flask import Flask
 from flask.ctx import RequestContext
 from flask.sessions import SessionMixin
 from flask.wrappers import Request
+from werkzeug.wsgi import get_input_stream
 
 from durably.errors import TerminalError
 
@@ -170,5 +171,7 @@ def limit_body(request: Request, limit: int) -> None:
         RequestEntityTooLarge: It is larger than `limit`.
     """
     given = request.max_content_length
-    request.max_content_length = limit if given is None else min(limit, given)
+    if "stream" not in vars(request):  # a cached property; its limit could not be set before Flask 3.1
+        least = limit if given is None else min(limit, given)
+        vars(request)["stream"] = get_input_stream(request.environ, max_content_length=least)
     request.get_data()

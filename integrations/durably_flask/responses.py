@@ -30,6 +30,7 @@ def carry(response: Response, where: str) -> CarriedResponse:
         TerminalError: It is made while it is sent; a retry would give the same.
     """
     if response.direct_passthrough or response.is_streamed:
+        response.close()  # the file, or the generator
         raise TerminalError(
             f"{where} returned a {'file' if response.direct_passthrough else 'stream'}, which cannot be recorded. "
             "Return data, or serve it from a view that is not durable."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from flask import Flask, abort
 from flask.wrappers import Response
 
 from durably import SyncContext, TerminalError
+from durably.web.handover import connection_of
 from durably_flask import Durably, detaching
 from durably_flask.detaching import ReplyLater, can_detach, finish_detached
 
@@ -163,6 +166,26 @@ def test_who_can_be_let_go(monkeypatch: pytest.MonkeyPatch):
         assert can_detach({"durably.reply": ReplyLater(print)})
         monkeypatch.setattr(detaching, "MAX_WAITING", 0)
         assert not can_detach(environ)
+
+
+def test_connections_of_uwsgi(monkeypatch: pytest.MonkeyPatch):
+    """UWSGI's module tells the connection of a worker without threads; one that is encrypted stays where it is."""
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        options: dict[str, object] = {}
+        module = SimpleNamespace(opt=options, connection_fd=theirs.fileno)
+        environ: dict[str, Any] = {"wsgi.multithread": False, "uwsgi.version": b"2.0.30"}
+        assert not can_detach(environ)
+        monkeypatch.setitem(sys.modules, "uwsgi", module)
+        assert connection_of(environ) == theirs.fileno()
+        assert can_detach(environ)
+        assert not can_detach({**environ, "wsgi.multithread": True})
+        assert connection_of({"wsgi.multithread": False}) is None
+        options["https-socket"] = "127.0.0.1:443,cert,key"
+        assert connection_of(environ) is None
+        options.clear()
+        module.connection_fd = lambda: -1
+        assert connection_of(environ) is None
 
 
 def test_patience_where_the_worker_is_needed():

@@ -14,12 +14,13 @@ from flask import Flask, abort, request
 from flask.typing import ResponseReturnValue
 from flask.wrappers import Response
 
-from durably import SyncContext, SyncObjectContext, SyncWorkflowContext, TerminalError
+from durably import InvocationRetryPolicy, SyncContext, SyncObjectContext, SyncWorkflowContext, TerminalError
 from durably_flask import Durably, identity
 from durably_flask.asgi import asgi
 
 NAME = os.environ["PROBE_NAME"]
 LEDGER = os.environ["PROBE_LEDGER"]
+SOON = InvocationRetryPolicy(initial_interval=timedelta(milliseconds=50), max_interval=timedelta(milliseconds=400))
 
 
 def note(line: str) -> None:
@@ -56,7 +57,7 @@ def stamp(response: Response) -> Response:
 
 
 @app.post("/orders/<order_id>")
-@durably.endpoint(service=f"orders_{NAME}")
+@durably.endpoint(service=f"orders_{NAME}", invocation_retry_policy=SOON)
 def place(order_id: str, ctx: SyncContext) -> ResponseReturnValue:
     """Reserve, charge and ship, with pauses in between."""
     order: dict[str, Any] = request.get_json()
@@ -87,7 +88,7 @@ def add_item(cart_id: str, ctx: SyncObjectContext) -> str:
 
 
 @app.post("/approvals/<request_id>")
-@durably.endpoint(workflow=True, key="request_id", service=f"approvals_{NAME}")
+@durably.endpoint(workflow=True, key="request_id", service=f"approvals_{NAME}", invocation_retry_policy=SOON)
 def approve(request_id: str, ctx: SyncWorkflowContext) -> str:
     """Ask somebody, and wait for the answer."""
     awakeable_id, answer = ctx.start.awakeable(type_hint=str)

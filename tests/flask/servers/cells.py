@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,11 +27,18 @@ GUNICORN: Final = (
     *("-m", "gunicorn", "-b", "127.0.0.1:{port}", "--graceful-timeout", "1", "--no-control-socket"),
     *("--worker-tmp-dir", "{folder}"),
 )
+UWSGI: Final = (
+    *("-c", "import sys, pyuwsgi; pyuwsgi.run(sys.argv[1:])", "--http-socket", "127.0.0.1:{port}", "--master"),
+    *("--enable-threads", "--die-on-term", "--worker-reload-mercy", "1", "--socket-timeout", "60", "--listen", "128"),
+    *("--add-header", "Connection: close"),  # it closes every connection, and does not say so
+)
 
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "sync": (*GUNICORN, "-k", "sync", "-w", "4", "application:app"),
     "gthread": (*GUNICORN, "-k", "gthread", "-w", "2", "--threads", "16", "application:app"),
     "gevent": (*GUNICORN, "-k", "gevent", "-w", "2", "application:app"),
+    "uwsgi": (*UWSGI, "--processes", "4", "--module", "application:app"),
+    "uwsgi_threads": (*UWSGI, "--processes", "2", "--threads", "16", "--module", "application:app"),
     "waitress": ("-m", "waitress", "--listen=127.0.0.1:{port}", "--threads=16", "application:app"),
     "flask": ("-m", "flask", "--app", "application", "run", "--port", "{port}", "--no-reload"),
     "hypercorn": (
@@ -65,15 +73,15 @@ class Cell:
     def __init__(self, kind: Kind, folder: Path, restate: RestateServer | None) -> None:
         """Choose a port; starts nothing."""
         self.kind = kind
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._ledger = folder / "ledger"
         self._ledger.touch()
         (folder / "hyper.toml").write_text(HYPERCORN_CONFIG)
         self._log_file = folder / "log"
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        values = {"port": port, "folder": folder}
+        values = {"port": self._port, "folder": folder}
         self._command = [sys.executable, *(part.format(**values) for part in COMMANDS[kind.server])]
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DURABLY_")},
@@ -177,6 +185,16 @@ class Cell:
         for worker in workers:
             kill_process(worker)
         self.kill()
+        self._wait_for_port()  # a worker that was begun in between ends by itself
+
+    def _wait_for_port(self) -> None:
+        deadline_s = time.monotonic() + 10
+        while time.monotonic() < deadline_s:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._port)) != 0:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError(f"A process of {self.kind} still listens.")
 
     def terminate(self, timeout_s: float) -> None:
         """Send SIGTERM, and wait until all its processes are gone.

@@ -1,7 +1,8 @@
 """Durable views behave the same on every runtime and under every web server.
 
 One module for all cells: {embedded engine on SQLite, real Restate Server} x {gunicorn with four sync workers, with
-threads, with greenlets; waitress; flask run; hypercorn on HTTP/2 through the ASGI layer}. The last test of a cell
+threads, with greenlets; uWSGI with four processes, with threads; waitress; flask run; hypercorn on HTTP/2 through the
+ASGI layer}. The last test of a cell
 kills it, in parts or whole, or stops it, and starts it again.
 """
 
@@ -21,7 +22,7 @@ from tests.flask.servers.cells import Cell, kill_process
 
 T = TypeVar("T")
 
-ORDERS = 12
+ORDERS = 8
 NAPS, NAP_S = 100, 5
 NAPS_BOUND_S = 25  # one after the other on four workers they would take 125 s
 STOP_S = 15
@@ -136,7 +137,7 @@ async def test_callers_who_wait(cell: Cell):
 
     On four sync workers a hundred of them, each 5 s; elsewhere fewer, for a moment.
     """
-    is_sync = cell.kind.server == "sync"
+    is_sync = cell.kind.server in ("sync", "uwsgi")
     count, nap_s = (NAPS, NAP_S) if is_sync else (8, 0.3)
     started_s = time.monotonic()
     async with cell.async_client() as client:
@@ -188,14 +189,14 @@ def test_nothing_accepted_is_lost(cell: Cell):
 def _kill(cell: Cell) -> int:
     """End processes of a cell as fits it, so that it serves again; gives how often work was cut."""
     match cell.kind.server:
-        case "sync" | "gevent" if cell.kind.runtime == "embedded":
+        case "sync" | "gevent" | "uwsgi" if cell.kind.runtime == "embedded":
             driving = _driving_worker(cell)
             kill_process(driving)
             others = [each for each in cell.processes()[1:] if each.pid != driving.pid]
             kill_process(others[0])
             cell.kill_master()
             cuts = 3
-        case "sync" | "gthread":
+        case "sync" | "gthread" | "uwsgi" | "uwsgi_threads":
             kill_process(cell.processes()[-1])
             cell.kill_master()
             cuts = 2
