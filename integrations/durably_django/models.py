@@ -1,7 +1,7 @@
 """The outbox table: messages to handlers, stored with the rows that they belong to.
 
 Owns the table; who writes it is `outbox.sending`, who empties it `outbox.relay`. A message that was sent is deleted:
-what stands here is still to be sent.
+what stands here is still to be sent. The model of invocations, which has no table, is in `permissions`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from datetime import datetime
 from django.db import models
 from django.utils import timezone
 
-__all__ = ["OutboxMessage"]
+from durably_django.permissions import Invocation
+
+__all__ = ["Invocation", "OutboxMessage"]
 
 
 class OutboxMessage(models.Model):

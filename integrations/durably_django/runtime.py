@@ -84,6 +84,12 @@ class Runtime:
         return link
 
     @property
+    def running_link(self) -> Link | None:
+        """The way to the runtime if it runs in this process; nothing is started."""
+        link = self._link
+        return link if link is not None and self._pid == os.getpid() and link.is_started else None
+
+    @property
     def invoke_app(self) -> AsgiApp | None:
         """What a Restate Server calls; None while nothing runs, or with the embedded engine."""
         link = self._link

@@ -236,7 +236,7 @@ class Engine:
         """
         from durably.engine.blocking_client import BlockingEngineClient
 
-        return BlockingEngineClient(self.client(headers), self._run_blocking)
+        return BlockingEngineClient(self.client(headers), self.run_blocking)
 
     @property
     def ingress_app(self) -> IngressApp:
@@ -324,7 +324,13 @@ class Engine:
             )
         return self._node, self._loop
 
-    def _run_blocking(self, work: Coroutine[Any, Any, T]) -> T:
+    def run_blocking(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the engine's event loop, and wait for what it gives.
+
+        Raises:
+            EngineStoppedError: The engine does not run.
+            UsageError: This is the thread of the engine's event loop.
+        """
         try:
             _, loop = self._started()
             # Not by the running loop: all greenlets of a thread have the same, and only one of them runs it.

@@ -26,6 +26,7 @@ __all__ = [
     "Filters",
     "Operation",
     "Page",
+    "Result",
     "Status",
     "apply",
     "is_invocation_id",
@@ -78,6 +79,13 @@ class Status(enum.StrEnum):
     COMPLETED = "completed"
 
 
+class Result(enum.StrEnum):
+    """How an invocation ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
 class Operation(enum.StrEnum):
     """What can be done to an invocation; the value is the runtime's name for it."""
 
@@ -110,6 +118,7 @@ class Filters:
 
     Attributes:
         statuses: Any of these.
+        result: Ended like this.
         service: Of this service.
         handler: Of this handler.
         key: Of this object or workflow.
@@ -117,6 +126,7 @@ class Filters:
     """
 
     statuses: tuple[Status, ...] = ()
+    result: Result | None = None
     service: str | None = None
     handler: str | None = None
     key: str | None = None
@@ -128,6 +138,7 @@ class Filters:
         if self.statuses:
             found.append(f"status IN ({', '.join(quoted(each.value) for each in self.statuses)})")
         for column, value in (
+            ("completion_result", None if self.result is None else self.result.value),
             ("target_service_name", self.service),
             ("target_handler_name", self.handler),
             ("target_service_key", self.key),

@@ -43,6 +43,7 @@ class Line:
         result: For people.
         failure: What failed, or None.
         is_open: Whether a result is still awaited.
+        callee: The invocation that a call or a message started, where the runtime has told it.
     """
 
     index: int
@@ -53,6 +54,7 @@ class Line:
     result: str = ""
     failure: str | None = None
     is_open: bool = False
+    callee: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the line as commands write it with `--json`."""
@@ -159,6 +161,7 @@ def _signal(index: int, at: datetime | None, message: Any) -> Line:
 
 def _complete(line: Line, at: datetime | None, message: Any) -> None:
     if message.WhichOneof("result") == "invocation_id":
+        line.callee = message.invocation_id
         line.what = f"{line.what} as {message.invocation_id}"
         if line.kind != "call":
             line.is_open = False
