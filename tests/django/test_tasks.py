@@ -14,8 +14,6 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-pytest.importorskip("durably_django.tasks.framework", exc_type=Exception, reason="there is no task framework")
-
 from durably_django.models import OutboxMessage
 from durably_django.runtime import runtime
 from durably_django.tasks.framework import (

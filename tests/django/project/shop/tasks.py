@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -97,6 +98,15 @@ def flickering(name: str) -> int:
     if calls.count((name, "flickered")) < 3:
         raise RetryableError("not yet")
     return calls.count((name, "flickered"))
+
+
+@task
+def ship(name: str) -> str:
+    """Store an entry at the beginning and one at the end, and take a while."""
+    Entry.objects.create(text=f"begun {name}")
+    time.sleep(0.03)
+    Entry.objects.create(text=f"shipped {name}")
+    return name
 
 
 @task
