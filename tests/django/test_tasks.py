@@ -138,7 +138,13 @@ def test_a_task_that_raises_has_failed(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize(
-    ("task", "error"), [(tasks.leaving, SystemExit), (tasks.unwritable, TypeError), (tasks.endless, ValueError)]
+    ("task", "error"),
+    [
+        (tasks.leaving, SystemExit),
+        (tasks.interrupting, KeyboardInterrupt),
+        (tasks.unwritable, TypeError),
+        (tasks.endless, ValueError),
+    ],
 )
 def test_what_cannot_be_a_result_is_a_failure(task: Any, error: type[BaseException]):
     """A task that leaves, or gives what JSON cannot say, has failed; the process goes on."""

@@ -64,6 +64,12 @@ def leaving() -> None:
 
 
 @task
+async def interrupting() -> None:
+    """Fail in yet another way, which no event loop would survive."""
+    raise KeyboardInterrupt("enough")
+
+
+@task
 def unwritable() -> Any:
     """Give what JSON cannot say."""
     return object
