@@ -161,6 +161,14 @@ def test_arguments_are_checked_when_they_are_given():
     assert not OutboxMessage.objects.exists()
 
 
+def test_awkward_text_travels():
+    """Text that a column, or UTF-8, cannot hold comes back as it was, as argument, result and in an exception."""
+    awkward = {"\x00": ["\ud800", "ä\U0001f600", "", None, 1.5, {"a": [True]}]}
+    result = ended(tasks.echo.enqueue(awkward))
+    assert (result.return_value, result.args) == (awkward, [awkward])
+    assert "\x00 \\ud800" in ended(tasks.raising.enqueue("\x00 \ud800")).errors[0].traceback
+
+
 def test_a_task_leaves_with_its_transaction():
     """It does not start before the commit, and never when that is rolled back."""
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import django
@@ -57,9 +58,10 @@ DURABLY = {"URL": os.environ.get("PROJECT_URL", "memory://")}
 for _name in ("ADMIN_URL", "SERVICE_URL"):
     if os.environ.get(f"PROJECT_{_name}"):
         DURABLY[_name] = os.environ[f"PROJECT_{_name}"]
-_backend = "durably_django.tasks.DurablyBackend"
-_retrying = {"max_attempts": 3, "first_pause": timedelta(milliseconds=5)}
-TASKS = {
-    "default": {"BACKEND": _backend, "QUEUES": ["default", "reports"]},
-    "retrying": {"BACKEND": _backend, "OPTIONS": _retrying},
-}
+if find_spec("django.tasks") or find_spec("django_tasks"):
+    _backend = "durably_django.tasks.DurablyBackend"
+    _retrying = {"max_attempts": 3, "first_pause": timedelta(milliseconds=5)}
+    TASKS = {
+        "default": {"BACKEND": _backend, "QUEUES": ["default", "reports"]},
+        "retrying": {"BACKEND": _backend, "OPTIONS": _retrying},
+    }

@@ -46,6 +46,12 @@ def report(name: str) -> dict[str, Any]:
 
 
 @task
+def echo(value: Any) -> Any:
+    """Give back what came."""
+    return value
+
+
+@task
 def raising(text: str) -> None:
     """Fail."""
     raise LookupError(text)
