@@ -8,6 +8,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client, override_settings
 
+from durably_django.models import OutboxMessage
+from durably_django.outbox.relay import relay
 from durably_django.tasks.models import TaskRecord
 from tests.django.project.shop import tasks
 
@@ -28,6 +30,7 @@ def browser(*permissions: str) -> Client:
 @override_settings(ROOT_URLCONF="tests.django.project.with_admin")
 def test_tasks_are_shown_and_not_edited(tables: None):
     """With the permission a task is listed with its errors, escaped; its arguments stay hidden, and nothing changes."""
+    relay.stop()
     TaskRecord.objects.all().delete()
     result = tasks.echo.enqueue("a secret")
     TaskRecord.objects.update(errors='["<script>"]')
@@ -43,3 +46,4 @@ def test_tasks_are_shown_and_not_edited(tables: None):
     assert viewer.get(f"{LIST}add/").status_code == 403
     assert viewer.post(page, {"status": "FAILED"}).status_code == 403
     TaskRecord.objects.all().delete()
+    OutboxMessage.objects.all().delete()

@@ -1,6 +1,7 @@
 """Tasks in Django's admin pages: what was enqueued, and what came of it. Nothing is added or edited there.
 
-Owns the page. Arguments and results are not shown, because they hold whatever the project passes. Permissions are Django's: `view` and `delete`. A task that is deleted before it ran is not run.
+Owns the page. Arguments and results are not shown, because they hold whatever the project passes. Permissions are
+Django's: `view` and `delete`. A task that is deleted before it ran is not run.
 """
 
 from __future__ import annotations
