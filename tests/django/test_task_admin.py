@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from durably_django.models import OutboxMessage
 from durably_django.outbox.relay import relay
@@ -32,7 +34,7 @@ def test_tasks_are_shown_and_not_edited(tables: None):
     """With the permission a task is listed with its errors, escaped; its arguments stay hidden, and nothing changes."""
     relay.stop()
     TaskRecord.objects.all().delete()
-    result = tasks.echo.enqueue("a secret")
+    result = tasks.echo.using(run_after=timezone.now() + timedelta(hours=1)).enqueue("a secret")
     TaskRecord.objects.update(errors='["<script>"]')
     page = f"{LIST}{result.id}/change/"
     assert browser().get(LIST).status_code == 403
