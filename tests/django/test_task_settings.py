@@ -11,9 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from durably import Context, ObjectContext, SyncContext
+from durably_django.runtime import runtime
 from durably_django.tasks import DurablyBackend
 from durably_django.tasks.framework import InvalidTask, task_backends
 from durably_django.tasks.options import TaskOptions, read_options
+from durably_django.tasks.services import service_of
 from tests.django.project.shop import tasks
 
 
@@ -49,6 +51,14 @@ def test_the_project_passes_its_checks():
     """Backends that can work are reported as such."""
     found = [problem.id for alias in task_backends for problem in task_backends[alias].check()]
     assert found == ["durably.W101", "durably.W101"], "only that the engine is in memory"
+
+
+def test_each_backend_has_its_service():
+    """Its name tells the backend, whatever characters that has; an execution may take as long as the options say."""
+    served = {alias: service_of(alias, TaskOptions()).service for alias in ("default", "retrying")}
+    assert [service.name for service in served.values()] == ["django_tasks_default", "django_tasks_retrying"]
+    assert served["default"].options.abort_timeout == timedelta(days=1)
+    assert service_of("default", TaskOptions()).service is runtime.endpoint.services["django_tasks_default"]
 
 
 def test_checks_say_what_is_missing():

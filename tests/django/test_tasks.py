@@ -89,7 +89,8 @@ def test_a_task_runs_and_its_result_is_kept():
         _ = result.return_value
     ended(result)
     assert (result.status, result.return_value, result.attempts, result.errors) == (SUCCESSFUL, 5, 1, [])
-    assert result.enqueued_at <= result.started_at <= result.finished_at
+    times: list[Any] = [result.enqueued_at, result.started_at, result.finished_at]
+    assert times == sorted(times)
     assert result.last_attempted_at == result.started_at
     assert tasks.add.get_result(result.id) == result
 
@@ -252,6 +253,19 @@ def test_a_cancelled_task_has_failed():
     runtime.link.sync_client().cancel(entry.text.split()[2])
     ended(result)
     assert (result.status, result.errors[0].exception_class.__name__) == (FAILED, "InvocationCancelledError")
+
+
+@pytest.mark.parametrize("task", [tasks.holding, tasks.holding_async])
+def test_a_task_that_is_cancelled_while_it_runs_has_failed(task: Any):
+    """Its code is not interrupted in a thread; once it has ended, what it gave does not count."""
+    tasks.let_go.clear()
+    result = task.enqueue()
+    (invocation_id,) = until(lambda: list(tasks.calls))
+    runtime.link.sync_client().cancel(invocation_id)
+    tasks.let_go.set()
+    ended(result)
+    assert (result.status, result.errors[0].exception_class.__name__) == (FAILED, "InvocationCancelledError")
+    assert result.attempts == 1
 
 
 def test_signals_tell_of_each_change(signals: list[tuple[str, str, str]]):

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
 
-from durably import Context, SyncContext
+from durably import Context, SyncContext, current_context
 from durably.errors import RetryableError, TerminalError
 from durably_django.tasks.framework import PACKAGE
 from tests.django.project.shop.models import Entry
@@ -22,6 +24,8 @@ else:
 
 calls: list[Any] = []
 """What ran in this process, in order."""
+
+let_go = threading.Event()
 
 
 @task
@@ -171,3 +175,17 @@ async def _step_async(text: str) -> str:
     calls.append(("step", text))
     await Entry.objects.acreate(text=text)
     return text
+
+
+@task
+def holding() -> None:
+    """Run until the test lets go."""
+    calls.append(current_context().invocation_id)
+    assert let_go.wait(10)
+
+
+@task
+async def holding_async() -> None:
+    """Do the same, awaiting."""
+    calls.append(current_context().invocation_id)
+    assert await asyncio.to_thread(let_go.wait, 10)
