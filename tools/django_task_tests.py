@@ -60,7 +60,7 @@ def configure(folder: Path) -> None:
         DATABASES={"default": database},
         DURABLY={"URL": f"sqlite:///{folder / 'engine.db'}"},
         TASKS={"default": {"BACKEND": _STORING, "QUEUES": []}, "immediate": {"BACKEND": _WAITING, "QUEUES": []}},
-        ROOT_URLCONF="tests.urls",  # which only django-tasks has
+        ROOT_URLCONF="tests.urls" if PACKAGE == "django_tasks" else None,
         USE_TZ=True,
     )
     django.setup()

@@ -14,8 +14,6 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-pytest.importorskip("durably_django.tasks.framework", exc_type=Exception, reason="there is no task framework")
-
 from durably_django.models import OutboxMessage
 from durably_django.runtime import runtime
 from durably_django.tasks.framework import (
@@ -91,7 +89,8 @@ def test_a_task_runs_and_its_result_is_kept():
         _ = result.return_value
     ended(result)
     assert (result.status, result.return_value, result.attempts, result.errors) == (SUCCESSFUL, 5, 1, [])
-    assert result.enqueued_at <= result.started_at <= result.finished_at
+    times: list[Any] = [result.enqueued_at, result.started_at, result.finished_at]
+    assert times == sorted(times)
     assert result.last_attempted_at == result.started_at
     assert tasks.add.get_result(result.id) == result
 
@@ -140,7 +139,13 @@ def test_a_task_that_raises_has_failed(caplog: pytest.LogCaptureFixture):
 
 
 @pytest.mark.parametrize(
-    ("task", "error"), [(tasks.leaving, SystemExit), (tasks.unwritable, TypeError), (tasks.endless, ValueError)]
+    ("task", "error"),
+    [
+        (tasks.leaving, SystemExit),
+        (tasks.interrupting, KeyboardInterrupt),
+        (tasks.unwritable, TypeError),
+        (tasks.endless, ValueError),
+    ],
 )
 def test_what_cannot_be_a_result_is_a_failure(task: Any, error: type[BaseException]):
     """A task that leaves, or gives what JSON cannot say, has failed; the process goes on."""
@@ -155,6 +160,14 @@ def test_arguments_are_checked_when_they_are_given():
         tasks.add.enqueue(float("inf"))
     assert not TaskRecord.objects.exists()
     assert not OutboxMessage.objects.exists()
+
+
+def test_awkward_text_travels():
+    """Text that a column, or UTF-8, cannot hold comes back as it was, as argument, result and in an exception."""
+    awkward = {"\x00": ["\ud800", "ä\U0001f600", "", None, 1.5, {"a": [True]}]}
+    result = ended(tasks.echo.enqueue(awkward))
+    assert (result.return_value, result.args) == (awkward, [awkward])
+    assert "\x00 \\ud800" in ended(tasks.raising.enqueue("\x00 \ud800")).errors[0].traceback
 
 
 def test_a_task_leaves_with_its_transaction():
@@ -240,6 +253,19 @@ def test_a_cancelled_task_has_failed():
     runtime.link.sync_client().cancel(entry.text.split()[2])
     ended(result)
     assert (result.status, result.errors[0].exception_class.__name__) == (FAILED, "InvocationCancelledError")
+
+
+@pytest.mark.parametrize("task", [tasks.holding, tasks.holding_async])
+def test_a_task_that_is_cancelled_while_it_runs_has_failed(task: Any):
+    """Its code is not interrupted in a thread; once it has ended, what it gave does not count."""
+    tasks.let_go.clear()
+    result = task.enqueue()
+    (invocation_id,) = until(lambda: list(tasks.calls))
+    runtime.link.sync_client().cancel(invocation_id)
+    tasks.let_go.set()
+    ended(result)
+    assert (result.status, result.errors[0].exception_class.__name__) == (FAILED, "InvocationCancelledError")
+    assert result.attempts == 1
 
 
 def test_signals_tell_of_each_change(signals: list[tuple[str, str, str]]):

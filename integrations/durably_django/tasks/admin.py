@@ -1,11 +1,12 @@
 """Tasks in Django's admin pages: what was enqueued, and what came of it. Nothing is added or edited there.
 
-Owns the page. Permissions are Django's: `view` and `delete`. A task that is deleted before it ran is not run.
+Owns the page. Arguments and results are not shown, because they hold whatever the project passes. Permissions are
+Django's: `view` and `delete`. A task that is deleted before it ran is not run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 
@@ -25,9 +26,18 @@ __all__ = ["TaskRecordAdmin"]
 class TaskRecordAdmin(_ModelAdmin):
     """Shows tasks."""
 
-    list_display = ("task", "status", "queue_name", "enqueued_at", "started_at", "finished_at", "failed_attempts")
-    list_filter = ("status", "queue_name", "backend")
-    search_fields = ("id", "task")
+    list_display: Any = (
+        "task",
+        "status",
+        "queue_name",
+        "enqueued_at",
+        "started_at",
+        "finished_at",
+        "failed_attempts",
+    )
+    list_filter: ClassVar[Any] = ("status", "queue_name", "backend")
+    search_fields: ClassVar[Any] = ("id", "task")
+    exclude: ClassVar[Any] = ("arguments", "return_value")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Tasks are enqueued by code."""

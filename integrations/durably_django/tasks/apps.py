@@ -5,6 +5,8 @@ Owns what happens when Django has loaded all applications: each backend in `TASK
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.conf import settings
 
@@ -14,10 +16,9 @@ __all__ = ["DurablyTasksConfig"]
 class DurablyTasksConfig(AppConfig):
     """Configures the application."""
 
-    name = "durably_django.tasks"
-    label = "durably_tasks"
-    verbose_name = "Durably tasks"
-    default_auto_field = "django.db.models.BigAutoField"
+    name: str = "durably_django.tasks"
+    label: str = "durably_tasks"
+    verbose_name: Any = "Durably tasks"
 
     def ready(self) -> None:
         """Serve the backends, so that their services are known before anything runs.

@@ -7,6 +7,7 @@ Owns the arguments that the function gets, and the line between what ends a task
 | returns something that JSON can say | succeeded |
 | returns something else | failed, with the `TypeError` |
 | raises an exception, `SystemExit` included | failed; another attempt where `max_attempts` allows one |
+| raises `KeyboardInterrupt` | as above, unless it stands in the main thread: then somebody pressed a key |
 | raises `TerminalError` | failed, without another attempt |
 | raises `RetryableError` | none: it is run again, after the pauses of the runtime |
 | is interrupted: a crash, the end of the process | none: it is run again |
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from traceback import format_exception
@@ -100,9 +102,8 @@ def outcome_of(work: Callable[[], Any], seen: Seen) -> Outcome:
         return Outcome(to_json(work()))
     except _RUN_AGAIN:
         raise
-    except (Exception, SystemExit) as error:
-        seen.error = error
-        return failed(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return _noted(error, seen)
 
 
 async def outcome_of_awaited(work: Callable[[], Coroutine[Any, Any, Any]], seen: Seen) -> Outcome:
@@ -111,9 +112,15 @@ async def outcome_of_awaited(work: Callable[[], Coroutine[Any, Any, Any]], seen:
         return Outcome(to_json(await work()))
     except _RUN_AGAIN:
         raise
-    except (Exception, SystemExit) as error:
-        seen.error = error
-        return failed(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return _noted(error, seen)
+
+
+def _noted(error: BaseException, seen: Seen) -> Outcome:
+    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        raise error
+    seen.error = error
+    return failed(error)
 
 
 def check_context(function: Callable[..., Any], *, takes_task_context: bool) -> ContextParameter | None:

@@ -77,5 +77,6 @@ if not TYPE_CHECKING:
     _signals = import_module(f"{PACKAGE}.signals")
     task_enqueued, task_started = _signals.task_enqueued, _signals.task_started
     task_finished = _signals.task_finished
+    import_module(f"{PACKAGE}.checks")  # which django-tasks leaves to its own application
     _json = import_module("django.utils.json" if PACKAGE == "django.tasks" else "django_tasks.utils")
     normalize_json = _json.normalize_json

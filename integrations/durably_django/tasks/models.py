@@ -48,8 +48,8 @@ class TaskRecord(models.Model):
     class Meta:
         """Says how the table is shown."""
 
-        ordering = ("-enqueued_at",)
-        verbose_name = "task"
+        ordering: tuple[str, ...] = ("-enqueued_at",)
+        verbose_name: str = "task"
 
     def __str__(self) -> str:
         """Say which task."""

@@ -156,7 +156,7 @@ def finish(
         row = _locked(message, options)
         if row is None:
             return None
-        if row.failed_attempts >= message.number or (row.is_finished and pause is None):
+        if row.is_finished or row.failed_attempts >= message.number:
             return pause  # noted before a crash
         _note(row, message, outcome, has_next=has_next)
         row.save(using=options.database)

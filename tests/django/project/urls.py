@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from tests.django.project.shop import class_views, views
+from tests.django.project.shop import class_views, task_views, views
 
 urlpatterns = [
     path("restate/", include("durably_django.urls")),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("begin/<str:name>/<int:count>/", views.begin),
     path("answer/<str:name>/", views.answer_all),
     path("entries/<str:beginning>/", views.entries),
+    path("enqueue/<str:name>/", task_views.enqueue),
     path("methods/<int:number>/", class_views.Methods.as_view()),
     path("decorated/<int:number>/", class_views.Decorated.as_view(greeting="hello")),
     path("dispatched/<int:number>/", class_views.Dispatched.as_view()),

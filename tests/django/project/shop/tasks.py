@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
 
-from durably import Context, SyncContext
+from durably import Context, SyncContext, current_context
 from durably.errors import RetryableError, TerminalError
 from durably_django.tasks.framework import PACKAGE
 from tests.django.project.shop.models import Entry
@@ -21,6 +24,8 @@ else:
 
 calls: list[Any] = []
 """What ran in this process, in order."""
+
+let_go = threading.Event()
 
 
 @task
@@ -45,6 +50,12 @@ def report(name: str) -> dict[str, Any]:
 
 
 @task
+def echo(value: Any) -> Any:
+    """Give back what came."""
+    return value
+
+
+@task
 def raising(text: str) -> None:
     """Fail."""
     raise LookupError(text)
@@ -60,6 +71,12 @@ async def raising_async(text: str) -> None:
 def leaving() -> None:
     """Fail in another way."""
     raise SystemExit("enough")
+
+
+@task
+async def interrupting() -> None:
+    """Fail in yet another way, which no event loop would survive."""
+    raise KeyboardInterrupt("enough")
 
 
 @task
@@ -97,6 +114,15 @@ def flickering(name: str) -> int:
     if calls.count((name, "flickered")) < 3:
         raise RetryableError("not yet")
     return calls.count((name, "flickered"))
+
+
+@task
+def ship(name: str) -> str:
+    """Store an entry at the beginning and one at the end, and take a while."""
+    Entry.objects.create(text=f"begun {name}")
+    time.sleep(0.03)
+    Entry.objects.create(text=f"shipped {name}")
+    return name
 
 
 @task
@@ -149,3 +175,17 @@ async def _step_async(text: str) -> str:
     calls.append(("step", text))
     await Entry.objects.acreate(text=text)
     return text
+
+
+@task
+def holding() -> None:
+    """Run until the test lets go."""
+    calls.append(current_context().invocation_id)
+    assert let_go.wait(10)
+
+
+@task
+async def holding_async() -> None:
+    """Do the same, awaiting."""
+    calls.append(current_context().invocation_id)
+    assert await asyncio.to_thread(let_go.wait, 10)
