@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
@@ -19,9 +18,6 @@ from durably_django.settings import max_connections
 from durably_django.slots import ConnectionSlots
 from tests.django.project.shop import durable as services
 from tests.django.project.shop.models import Entry
-
-if TYPE_CHECKING:
-    from tests.django.postgres import PostgresServer
 
 
 def test_threads_wait_for_a_slot(tables: None):
@@ -140,73 +136,3 @@ def test_the_environment_gives_a_number_too(monkeypatch: pytest.MonkeyPatch):
     assert max_connections() == 8
     monkeypatch.setenv("DURABLY_MAX_CONNECTIONS", "3")
     assert max_connections() == 3
-
-
-@pytest.fixture
-def on_postgres(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the alias of a database on PostgreSQL, which the project has for one test."""
-    alias = "on_postgres"
-    settings = {
-        **connections.settings["default"],
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": postgres.copy(),
-        "USER": "shop",
-        "HOST": "127.0.0.1",
-        "PORT": postgres.port,
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {},
-    }
-    monkeypatch.setitem(connections.settings, alias, settings)
-    yield alias
-    connections[alias].close()
-    del connections[alias]
-
-
-def test_a_slot_is_free_when_the_server_has_let_go(on_postgres: str, postgres: PostgresServer):
-    """Connections that are opened and closed by many threads never are more than the slots, as the server counts."""
-    counted = ConnectionSlots(2)
-    most: list[int] = []
-    over = threading.Event()
-
-    def watch() -> None:
-        with postgres.session() as session:
-            while not over.is_set():
-                row = session.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop'").fetchone()
-                assert row is not None
-                most.append(row[0])
-
-    def use(_: int) -> None:
-        with counted.counting():
-            Entry.objects.using(on_postgres).count()
-
-    with ThreadPoolExecutor(9) as pool:
-        watching = pool.submit(watch)
-        list(pool.map(use, range(60)))
-        over.set()
-        watching.result(5)
-    assert max(most) <= 2
-
-
-def test_a_connection_that_the_server_has_cut_is_replaced(on_postgres: str, postgres: PostgresServer):
-    """With an age and health checks, a handler's next attempt has a connection that works; the age holds none open."""
-    from durably_django.database import release_connections
-
-    def use() -> Any:
-        with slots_module.slots.counting():
-            return Entry.objects.using(on_postgres).count()
-
-    def cut() -> None:
-        with slots_module.slots.counting():
-            use_now = connections[on_postgres]
-            use_now.ensure_connection()
-            postgres.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop'")
-            with pytest.raises(OperationalError):
-                Entry.objects.using(on_postgres).count()
-        assert use_now.connection is None
-
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(use).result(5) == 0
-        pool.submit(cut).result(5)
-        assert pool.submit(use).result(5) == 0
-    release_connections()
