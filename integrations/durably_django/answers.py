@@ -6,15 +6,17 @@ Owns both ways, for the view's own route and for the polling route: both give th
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, assert_never
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from durably.errors import SerdeError, TerminalError, UsageError
 from durably.serde import Serde
 from durably.web.outcomes import Accepted, Done, Failed, Outcome
 from durably.web.responses import CarriedResponse, plain_json, read_response
 from durably_django.failures import answer_failure
+from durably_django.messages import hand_on
 
 __all__ = ["ResponseSerde", "answer", "carry"]
 
@@ -27,6 +29,10 @@ def carry(response: Any, where: str) -> CarriedResponse:
         UsageError: It is no response.
     """
     if getattr(response, "streaming", False):
+        # Not `close()`: it would also tell the project that a request is over.
+        closers: list[Callable[[], object]] = getattr(response, "_resource_closers", [])
+        for close in closers:
+            close()
         raise TerminalError(
             f"{where} returned a {type(response).__name__}, which cannot be recorded. Return a response with a body, or"
             " serve the stream from a view that is not durable."
@@ -77,8 +83,8 @@ class ResponseSerde(Serde[Any]):
             raise SerdeError(f"{self._where} answered with a response that is not JSON.") from error
 
 
-def answer(outcome: Outcome) -> HttpResponse:
-    """Give the HTTP answer of a call or a poll.
+def answer(request: HttpRequest, outcome: Outcome) -> HttpResponse:
+    """Give the HTTP answer of a call or a poll; messages to the user are added to `request`.
 
     Raises:
         Http404: The view raised it; so `PermissionDenied` and `BadRequest`.
@@ -86,6 +92,7 @@ def answer(outcome: Outcome) -> HttpResponse:
     match outcome:
         case Done():
             response = _of_result(outcome.body)
+            hand_on(request, response)
         case Accepted():
             response = JsonResponse(outcome.content, status=202)
         case Failed():

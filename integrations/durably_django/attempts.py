@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from asgiref import sync
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.urls import Resolver404, get_script_prefix, resolve, set_script_prefix
+from django.utils import translation
 
 from durably.annotations import (
     UnresolvedAnnotationError,
@@ -25,6 +26,7 @@ from durably.annotations import (
 )
 from durably.authoring.contexts import Context
 from durably.authoring.sync_contexts import SyncContext
+from durably_django.messages import keep
 from durably_django.stored_request import StoredRequest
 
 __all__ = ["ContextParameter", "find_context", "is_async", "make_attempt"]
@@ -61,7 +63,8 @@ def _request_of(stored: StoredRequest) -> Generator[HttpRequest, None, None]:
     with suppress(Resolver404):  # the route has been renamed since; the view has its values all the same
         request.resolver_match = resolve(request.path_info)
     try:
-        yield request
+        with nullcontext() if stored.language is None else translation.override(stored.language):
+            yield request
     finally:
         set_script_prefix(before)
         request.close()
@@ -84,14 +87,18 @@ def make_attempt(
 
     def attempt_blocking(given: Any, stored: StoredRequest) -> Any:
         with _request_of(stored) as request:
-            return call(request, *stored.args, **arguments(given, stored))
+            response = call(request, *stored.args, **arguments(given, stored))
+            keep(request, response)
+            return response
 
     async def attempt_async(given: Any, stored: StoredRequest) -> Any:
         with _request_of(stored) as request:
             result = call(request, *stored.args, **arguments(given, stored))
             response = await result if inspect.isawaitable(result) else result
             render = getattr(response, "render", None)
-            return await sync_to_async(render)() if callable(render) else response
+            response = await sync_to_async(render)() if callable(render) else response
+            keep(request, response)
+            return response
 
     attempt: Any = attempt_async if is_async else attempt_blocking
     target = plain_function(view)

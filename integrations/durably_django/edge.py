@@ -48,7 +48,7 @@ def call_blocking(
     call = _prepare(handler, key, request, args, kwargs)
     if isinstance(call, HttpResponse):
         return call
-    return answer(perform_blocking(runtime.link, call))
+    return answer(request, perform_blocking(runtime.link, call))
 
 
 async def call_async(
@@ -58,7 +58,7 @@ async def call_async(
     call = await sync_to_async(_prepare)(handler, key, request, args, kwargs)
     if isinstance(call, HttpResponse):
         return call
-    return answer(await perform(runtime.link, call))
+    return answer(request, await perform(runtime.link, call))
 
 
 def _prepare(

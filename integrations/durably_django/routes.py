@@ -49,7 +49,7 @@ def result(request: HttpRequest, token: str) -> HttpResponse:
     """Answer with a result that a caller did not wait for."""
     link = runtime.link
     release_connections()
-    return answer(poll_blocking(link, token, request.headers.get("Prefer"), get_script_prefix()))
+    return answer(request, poll_blocking(link, token, request.headers.get("Prefer"), get_script_prefix()))
 
 
 @_open
@@ -64,6 +64,7 @@ def serve_runtime(request: HttpRequest) -> HttpResponse:
     if app is None:
         raise Http404
     release_connections()  # what middleware has opened; the handler opens its own
+    request.META.pop("HTTP_ACCEPT_ENCODING", None)  # so that middleware above has no reason to compress the answer
     head: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:

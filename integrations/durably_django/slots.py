@@ -18,7 +18,7 @@ is not free before that.
 
 from __future__ import annotations
 
-import socket
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -56,7 +56,7 @@ class ConnectionSlots:
         """Let `size` threads, 1 or more, have connections at once."""
         self.size: int = size
         self._taken = 0
-        self._leaving: list[tuple[float, socket.socket]] = []
+        self._leaving: list[tuple[float, int]] = []
         self._changed = threading.Condition()
         self._mine = _Thread()
 
@@ -103,6 +103,7 @@ class ConnectionSlots:
             connection.close()
             if left is not None:
                 with self._changed:
+                    self._count_leaving()
                     self._leaving.append((time.monotonic(), left))
         if mine.has_slot and not is_one_left:
             mine.has_slot = False
@@ -143,15 +144,16 @@ class ConnectionSlots:
             self.close()
 
     def _count_leaving(self) -> int:
-        """Count the closed connections whose server's process has not ended."""
-        if self._leaving and self._taken + len(self._leaving) >= self.size:
-            earliest_s = time.monotonic() - _LONGEST_LEAVING_S
-            there = [each for each in self._leaving if each[0] > earliest_s and not _has_ended(each[1])]
-            for each in self._leaving:
-                if each not in there:
-                    each[1].close()
-            self._leaving = there
-        return len(self._leaving)
+        """Count the closed connections whose server's process has not ended; those of others are forgotten."""
+        earliest_s = time.monotonic() - _LONGEST_LEAVING_S
+        still: list[tuple[float, int]] = []
+        for closed_s, watched in self._leaving:
+            if closed_s > earliest_s and not _has_ended(watched):
+                still.append((closed_s, watched))
+            else:
+                os.close(watched)
+        self._leaving = still
+        return len(still)
 
 
 def _wrap(connection: Any, taken_from: ConnectionSlots) -> Callable[[], None]:
@@ -169,23 +171,26 @@ def _wrap(connection: Any, taken_from: ConnectionSlots) -> Callable[[], None]:
     return lambda: connection.__dict__.pop("connect", None)
 
 
-def _watch(connection: Any) -> socket.socket | None:
-    """Keep an eye on the other end of a connection that is about to be closed; None where nobody counts them."""
+def _watch(connection: Any) -> int | None:
+    """Keep an eye on the other end of a connection that is about to be closed; None where nobody counts them.
+
+    Gives a descriptor of its socket, which stays open after it.
+    """
     if connection.vendor != "postgresql" or connection.connection is None:
         return None
     if connection.settings_dict["OPTIONS"].get("pool"):
         return None  # which keeps it open, and has a bound of its own
     try:
-        watched = socket.socket(fileno=socket.dup(connection.connection.fileno()))
+        watched = os.dup(connection.connection.fileno())
     except Exception:  # the connection is broken: the driver says so in its own way
         return None
-    watched.setblocking(False)
+    os.set_blocking(watched, False)
     return watched
 
 
-def _has_ended(watched: socket.socket) -> bool:
+def _has_ended(watched: int) -> bool:
     try:
-        while watched.recv(4096):
+        while os.read(watched, 4096):
             pass
     except BlockingIOError:
         return False

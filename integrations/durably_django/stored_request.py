@@ -7,6 +7,7 @@ Owns what of a request is stored, in which form, and the request that a view see
 | method, path, query string, body, values of the route | `Authorization`, `Cookie`, `Proxy-Authorization` |
 | other headers, scheme, host, address of the caller | `X-CSRFToken`, `X-Api-Key`; with the cookie, the session |
 | who the caller is: the user's primary key | the user's row, which each attempt reads anew |
+| the language that was active | |
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Final, cast
 
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import get_language
 
-from durably.errors import SerdeError
+from durably.errors import SerdeError, UsageError
 from durably.serde import Serde
+from durably_django.messages import KeptMessages
 from durably_django.uploads import body_of
 from durably_django.values import from_json, to_json
 
@@ -47,6 +52,27 @@ _KEPT: Final = frozenset(
 )
 
 
+class NoSessionError(UsageError, AttributeError):
+    """There is no session on an attempt."""
+
+
+class _NoSession:
+    """Stands where the session stands on other requests; `hasattr` says that there is none."""
+
+    def __get__(self, request: object, owner: object = None) -> Any:
+        raise NoSessionError(
+            "A durable view has no session: the session's key is a credential, and none is stored in the journal.",
+            hint="Read what you need of it in a decorator or a middleware above @durable, and write to it there.",
+        )
+
+
+class AttemptRequest(WSGIRequest):
+    """The request that a view sees on an attempt."""
+
+    LANGUAGE_CODE: str
+    session: Any = _NoSession()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRequest:
     """A request, as far as it is stored.
@@ -58,6 +84,7 @@ class StoredRequest:
         args: Positional values of the route.
         kwargs: Named values of the route.
         user: Primary key of the user who was logged in, as text; None for nobody.
+        language: That was active; None for the project's.
     """
 
     meta: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -66,6 +93,7 @@ class StoredRequest:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     user: str | None = None
+    language: str | None = None
 
     @classmethod
     def of(cls, request: HttpRequest, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> StoredRequest:
@@ -80,7 +108,13 @@ class StoredRequest:
         meta["PATH_INFO"] = request.path_info
         meta["CONTENT_TYPE"] = content_type
         return cls(
-            meta=meta, scheme=request.scheme or "http", body=body, args=args, kwargs=kwargs, user=user_key(request)
+            meta=meta,
+            scheme=request.scheme or "http",
+            body=body,
+            args=args,
+            kwargs=kwargs,
+            user=user_key(request),
+            language=get_language() if settings.USE_I18N else None,
         )
 
     def to_request(self) -> HttpRequest:
@@ -101,9 +135,13 @@ class StoredRequest:
         # What came as text of Django is text again only after the way back that WSGI prescribes.
         for name in ("PATH_INFO", "SCRIPT_NAME"):
             environ[name] = str(environ[name]).encode().decode("latin-1")
-        request = WSGIRequest(environ)
+        request = AttemptRequest(environ)
         request.META["PATH_INFO"] = request.path_info
         _restore_user(request, self.user)
+        if apps.is_installed("django.contrib.messages"):
+            request.__dict__["_messages"] = KeptMessages()
+        if self.language is not None:
+            request.LANGUAGE_CODE = self.language
         return request
 
 
@@ -118,8 +156,6 @@ def _restore_user(request: Any, key: str | None) -> None:
 
     A project without accounts gets none.
     """
-    from django.apps import apps
-
     if not apps.is_installed("django.contrib.auth"):
         return
 
@@ -164,6 +200,7 @@ class StoredRequestSerde(Serde[StoredRequest]):
             "args": [to_json(value) for value in stored.args],
             "kwargs": {name: to_json(value) for name, value in stored.kwargs.items()},
             "user": stored.user,
+            "language": stored.language,
         }
         try:
             content["body"] = stored.body.decode("utf-8")
@@ -187,6 +224,7 @@ class StoredRequestSerde(Serde[StoredRequest]):
                 args=tuple(from_json(value) for value in content.get("args", [])),
                 kwargs={name: from_json(value) for name, value in content.get("kwargs", {}).items()},
                 user=content.get("user"),
+                language=content.get("language"),
             )
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise SerdeError("Not a stored request.", problems=("the body is no stored request",)) from error

@@ -4,9 +4,9 @@
     application = get_wsgi_application()
 
 Owns the start, and letting workers go. The runtime starts with each worker, so that timers go on and a Restate Server
-knows the project before the first request; where the application is loaded before the workers are forked
-(`gunicorn --preload`), it starts in each of them right after. With Django's own function it starts with the first
-request.
+knows the project before the first request; where gunicorn loads the application before it forks the workers
+(`--preload`), it starts in each of them right after. With uWSGI, whose forks Python is not told of, and with Django's
+own function it starts with the first request.
 
 Workers that serve one request at a time (gunicorn's `sync`, the default) do not wait with their callers: what leads to
 a durable view runs on a thread, and if that takes longer than a moment, the thread answers and the worker goes on.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +41,28 @@ def postgres() -> Iterator[PostgresServer]:
 def small_postgres() -> Iterator[PostgresServer]:
     """Give one with `max_connections` 10."""
     yield from _postgres(10)
+
+
+@pytest.fixture
+def on_postgres(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Give what adds a database on PostgreSQL to the project for one test, with settings; it gives the alias."""
+    added: list[str] = []
+
+    def add(**settings: Any) -> str:
+        alias = f"on_postgres_{len(added)}"
+        added.append(alias)
+        where = {"ENGINE": "django.db.backends.postgresql", "NAME": postgres.copy(), "USER": "shop"}
+        where |= {"HOST": "127.0.0.1", "PORT": postgres.port, "OPTIONS": {}}
+        monkeypatch.setitem(connections.settings, alias, {**connections.settings["default"], **where, **settings})
+        return alias
+
+    yield add
+    for alias in added:
+        connections[alias].close()
+        close_pool = getattr(connections[alias], "close_pool", None)
+        if close_pool is not None:
+            close_pool()
+        del connections[alias]
 
 
 def _postgres(max_connections: int) -> Iterator[PostgresServer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any
@@ -34,8 +35,16 @@ def test_waiting_in_a_transaction_is_refused(client: Client):
     answer = client.post("/atomic/")
     assert answer.status_code == 418, answer.content
     assert b"waits inside transaction.atomic() on database 'default'" in answer.content
+    assert re.search(rb"views\.py:\d+ in atomic: the transaction would", answer.content), "it names the line"
     assert b"put the whole block into one ctx.run step" in answer.content
     assert not Entry.objects.filter(text="in the block").exists()
+
+
+def test_transactions_and_threads(client: Client):
+    """Transactions in and between steps do what they say; code bound to a thread stays on it, in each attempt."""
+    ask = runtime.link.sync_client()
+    assert ask.call(services.use_transactions, "tx") == ["tx between", "tx inner", "tx outer"]
+    assert ask.call(services.use_threads, "threads")
 
 
 def test_no_connection_stays_open(quick_client: Client):

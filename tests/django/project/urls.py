@@ -23,6 +23,7 @@ urlpatterns = [
     path("approve/<str:name>/", views.approve),
     path("tell/<str:awakeable_id>/", views.tell),
     path("checkout/<str:name>/", views.checkout),
+    path("threads/", views.threads),
     path("begin/<str:name>/<int:count>/", views.begin),
     path("answer/<str:name>/", views.answer_all),
     path("entries/<str:beginning>/", views.entries),

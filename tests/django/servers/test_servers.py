@@ -97,6 +97,13 @@ def test_a_call_waits_for_an_answer_from_outside(site: Site):
         assert client.get(location).json() == {"answer": "yes"}
 
 
+def test_database_code_keeps_its_thread_and_its_transactions(site: Site):
+    """Code that is bound to a thread stays on one; nested, durable and partly undone transactions do what they say."""
+    with site.client() as client:
+        said = client.post("/threads/").json()
+    assert said == {"one thread": True, "stored": ["blocks between", "blocks inner", "blocks outer"]}
+
+
 def test_messages_leave_with_their_transaction(site: Site):
     """Whichever process committed, the message arrives once; what was rolled back never does."""
     names = [f"{kind}{number}" for number in range(8) for kind in ("kept", "refused")]

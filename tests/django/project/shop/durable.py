@@ -1,6 +1,10 @@
 """Services that are found because of the module's name."""
 
+import threading
 from datetime import timedelta
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
 
 from durably import Context, Service, SyncContext, SyncObjectContext, VirtualObject
 from durably.sync import gather  # noqa: F401 - a name that is no service
@@ -92,3 +96,41 @@ async def wait_and_end_async(ctx: Context, name: str) -> None:
     await answer
     await Entry.objects.filter(text=name).acount()
     await ctx.run_typed("end", store_async, text=f"{name} ended")
+
+
+@orders.handler()
+def use_transactions(ctx: SyncContext, name: str) -> list[str]:
+    """Use transactions in a step and between waits, nested and durable ones."""
+
+    def in_step() -> None:
+        with transaction.atomic(durable=True):
+            store(f"{name} outer")
+            point = transaction.savepoint()
+            store(f"{name} undone")
+            transaction.savepoint_rollback(point)
+            with transaction.atomic():
+                store(f"{name} inner")
+
+    ctx.run_typed("store", in_step)
+    with transaction.atomic(durable=True):
+        Entry.objects.get_or_create(text=f"{name} between")
+    ctx.sleep(timedelta(milliseconds=1))
+    return sorted(Entry.objects.filter(text__startswith=name).values_list("text", flat=True))
+
+
+@orders.handler()
+async def use_threads(ctx: Context, name: str) -> bool:
+    """Say whether code that is bound to a thread runs in one: before a step, in it, and after a wait."""
+
+    def here() -> int:
+        Entry.objects.get_or_create(text=name)
+        return threading.get_ident()
+
+    first = await sync_to_async(here)()
+
+    async def in_step() -> bool:
+        return await sync_to_async(here)() == first
+
+    same = await ctx.run_typed("here", in_step)
+    await ctx.sleep(timedelta(milliseconds=1))
+    return same and await sync_to_async(here, thread_sensitive=True)() == first

@@ -201,6 +201,17 @@ def begin(request: HttpRequest, name: str, count: int) -> HttpResponse:
     return HttpResponse("begun")
 
 
+def threads(request: HttpRequest) -> HttpResponse:
+    """Ask a handler in which threads its code ran, and what its transactions left, from a plain view."""
+    from durably_django import sync_client
+    from tests.django.project.shop import durable as services
+
+    connections["default"].close()
+    in_one = sync_client().call(services.use_threads, "threads")
+    stored = sync_client().call(services.use_transactions, "blocks")
+    return JsonResponse({"one thread": in_one, "stored": stored})
+
+
 def answer_all(request: HttpRequest, name: str) -> HttpResponse:
     """Answer those that wait."""
     from durably_django import sync_client
