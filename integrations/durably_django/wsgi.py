@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from durably.web.looking import start_on_import
 from durably_django.runtime import runtime
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def get_wsgi_application() -> WSGIHandler:
     from django.core import wsgi
 
     application = wsgi.get_wsgi_application()
-    runtime.start_for_request()
+    start_on_import(runtime.start_for_request)
     return application
