@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-server test lint format types layers bench clean
+.PHONY: help demo demo-server demo-django test lint format types layers bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ demo: $(STAMP) ## run the example shop, kill it in the middle
 
 demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
 	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo --server
+
+demo-django: $(STAMP) ## run the Django project under gunicorn, kill it while people sign up and order
+	@cd example_projects/django_signup && $(CURDIR)/$(BIN)/python -m demo
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)

@@ -31,8 +31,13 @@ def test_a_tool_decides_what_starts():
 def test_an_import_that_fails_leaves_nothing_behind():
     """After an error nothing of the looking is left: the next import starts as ever."""
     done: list[str] = []
-    with pytest.raises(RuntimeError, match="no such module"), looking():
-        look_later(lambda: done.append("looked"))
-        raise RuntimeError("no such module")
+
+    def import_it() -> None:
+        with looking():
+            look_later(lambda: done.append("looked"))
+            raise RuntimeError("no such module")
+
+    with pytest.raises(RuntimeError, match="no such module"):
+        import_it()
     start_on_import(lambda: done.append("started"))
     assert done == ["started"]
