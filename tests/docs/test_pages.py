@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "example_projects").glob("*/*.md")])
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
-# Tested one framework at a time in test_readme, and within a project in tests/django.
-TESTED_ELSEWHERE = {ROOT / "README.md", ROOT / "docs" / "howto" / "django.md"}
+# Tested one framework at a time in test_readme, within a project in tests/django, as a project in test_django_tutorial.
+TESTED_ELSEWHERE = {ROOT / "README.md", ROOT / "docs" / "howto" / "django.md", ROOT / "docs" / "tutorial" / "django.md"}
 
 
 def name_of(path: Path) -> str:
