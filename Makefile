@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-server demo-flask postgresql test lint format types layers bench clean
+.PHONY: help demo demo-server demo-django demo-flask postgresql test lint format types layers bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +51,9 @@ demo-server: $(STAMP) $(SERVER) ## the same on a real Restate Server
 
 demo-flask: $(STAMP) ## run the report app under gunicorn, kill all its workers in the middle
 	@cd example_projects/flask_reports && $(CURDIR)/$(BIN)/python -m demo
+
+demo-django: $(STAMP) ## run the Django project under gunicorn, kill it while people sign up and order
+	@cd example_projects/django_signup && $(CURDIR)/$(BIN)/python -m demo
 
 lint: $(STAMP) ## style and formatting
 	@$(BIN)/ruff check $(SOURCES)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.core.signals import request_started
 
+from durably.web.looking import look_later
+
 __all__ = ["DurablyConfig"]
 
 
@@ -30,4 +32,5 @@ class DurablyConfig(AppConfig):
         register_checks()
         runtime.endpoint.failures = django_failures() | runtime.endpoint.failures
         runtime.bind(*find_services())
+        look_later(runtime.look)
         request_started.connect(runtime.start_for_request, dispatch_uid="durably-start")

@@ -47,6 +47,7 @@ class Runtime:
         self.hosting: HostingOptions | None = None
         self.clock: Clock | None = None
         self._link: Link | None = None
+        self._looked_at: Link | None = None
         self._pid = 0
         self._lock = threading.RLock()
 
@@ -75,7 +76,8 @@ class Runtime:
             if self._link is not None and self._pid == os.getpid() and self._link.is_started:
                 return self._link
             self.prepare()
-            link = self.unstarted_link()
+            link = self._looked_at or self.unstarted_link()
+            self._looked_at = None
             link.start_blocking()
             self._link, self._pid = link, os.getpid()
             atexit.register(link.stop_blocking)  # before the relay's: the last to be registered is the first to run
@@ -109,6 +111,15 @@ class Runtime:
     def unstarted_link(self) -> Link:
         """Make a link with the settings as they are now; nothing is opened."""
         return Link(configured(), self.endpoint, options=self.options, hosting=self.hosting, clock=self.clock)
+
+    def look(self) -> None:
+        """Find everything, and make the link that will be started; for tools, which find services by it.
+
+        Raises:
+            DurablyError: A setting or a service cannot be used.
+        """
+        self.prepare()
+        self._looked_at = self.unstarted_link()
 
     def prepare(self) -> None:
         """Find all views and services, and put their handlers under the database rules.

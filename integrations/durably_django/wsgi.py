@@ -29,6 +29,7 @@ from typing import Any, Final, TypeAlias
 from django.db import connections
 
 from durably.web.handover import GRACE_S, MAX_WAITING, can_take, take_connection
+from durably.web.looking import start_on_import
 from durably_django.runtime import runtime
 
 __all__ = ["DurableWsgi", "get_wsgi_application"]
@@ -53,7 +54,7 @@ def get_wsgi_application() -> DurableWsgi:
     if _is_loaded_before_fork():
         os.register_at_fork(after_in_child=_StartOnce())
     else:
-        runtime.start_for_request()
+        start_on_import(runtime.start_for_request)
     return application
 
 

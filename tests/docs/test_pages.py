@@ -11,11 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "example_projects").glob("*/*.md")])
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
-# Tested one framework at a time in test_readme, and within a project in tests/django.
+# Tested one framework at a time in test_readme, within a project in tests/django, as a project in test_django_tutorial.
 TESTED_ELSEWHERE = {
     ROOT / "README.md",
     ROOT / "docs" / "howto" / "django.md",
     ROOT / "docs" / "howto" / "django-tasks.md",
+    ROOT / "docs" / "tutorial" / "django.md",
 }
 
 

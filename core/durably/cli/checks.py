@@ -42,7 +42,7 @@ def check_application(loaded: Loaded) -> Iterator[Finding]:
 
 def _runtime(loaded: Loaded) -> Finding:
     if loaded.link is None:
-        return ok("runtime", f"a {loaded.kind.value}: whichever runtime it is registered at")
+        return ok("runtime", f"{loaded.kind.with_article}: whichever runtime it is registered at")
     settings = loaded.link.settings
     if settings.is_embedded:
         return ok("runtime", f"embedded, {settings.url}")

@@ -32,7 +32,7 @@ from durably.cli.loading import LoadError, load
 from durably.cli.output import say, show_json
 from durably.client.transport import httpx_module
 from durably.engine.ingress.access import is_loopback
-from durably.errors import DurablyError
+from durably.errors import DurablyError, UsageError
 from durably.operations.connections import Connection, Remote, choose, connect
 
 __all__ = ["add_commands", "examine"]
@@ -93,10 +93,10 @@ async def examine(
         return findings
     try:
         loaded = load(target)
-    except LoadError as error:
+    except (LoadError, UsageError) as error:
         return [fail("application", error.message, error.hint or "Name it as MODULE:APP.")]
-    what = f"{loaded.kind.value}{' with durably' if loaded.link is not None else ''}"
-    findings = [ok("application", f"{target}: a {what}"), *check_application(loaded)]
+    what = f"{loaded.kind.with_article}{' with durably' if loaded.link is not None else ''}"
+    findings = [ok("application", f"{target}: {what}"), *check_application(loaded)]
     if url is not None or admin_url is not None or db is not None:
         return findings + await _runtime_alone(choose(url, admin_url, db, token))
     if loaded.link is None:

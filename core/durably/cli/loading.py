@@ -10,9 +10,11 @@ import enum
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.services import DefinedService
@@ -21,6 +23,7 @@ from durably.endpoint import Endpoint
 from durably.hosting.asgi import AsgiApp
 from durably.hosting.wsgi import WsgiApp
 from durably.web.link import Link, links
+from durably.web.looking import looking
 
 if TYPE_CHECKING:
     from durably.authoring.handlers import Handler
@@ -33,9 +36,11 @@ _FRAMEWORKS: Final = (
     ("flask.", "FLASK"),
     ("quart.", "ASGI"),
     ("django.core.handlers.asgi", "DJANGO_ASGI"),
+    ("durably_django.asgi", "DJANGO_ASGI"),
     ("django.core.handlers.wsgi", "DJANGO_WSGI"),
 )
 _WSGI_PARAMETERS: Final = 2
+_SETTINGS_MODULE: Final = re.compile(r"""["']DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)\.\w+["']""")
 
 
 class LoadError(CommandError):
@@ -59,6 +64,11 @@ class Kind(enum.Enum):
     WSGI = "WSGI app"
 
     @property
+    def with_article(self) -> str:
+        """The value in a sentence."""
+        return f"{'an' if self.value[0] == 'A' else 'a'} {self.value}"
+
+    @property
     def is_wsgi(self) -> bool:
         """Whether it is served by WSGI servers."""
         return self in (Kind.DURABLY_WSGI, Kind.FLASK, Kind.DJANGO_WSGI, Kind.WSGI)
@@ -74,6 +84,7 @@ class Loaded:
         kind: What it is.
         endpoints: Where its services are bound; empty where they cannot be seen.
         link: Of the adapter that it has; None without one.
+        starts: Start what would have started with the import.
     """
 
     target: str
@@ -81,6 +92,7 @@ class Loaded:
     kind: Kind
     endpoints: tuple[Endpoint, ...]
     link: Link | None
+    starts: tuple[Callable[[], object], ...] = ()
 
     def find(self, service: str, handler: str) -> tuple[Handler, Endpoint] | None:
         """Give a handler with what it belongs to."""
@@ -101,20 +113,32 @@ class Loaded:
 
 
 def load(target: str) -> Loaded:
-    """Load `MODULE:APP`; `APP` may be dotted, and a factory is called as `MODULE:make_app()`.
+    """Load `MODULE:APP`; `APP` may be dotted, and a factory is called as `MODULE:make_app()`. Nothing is started.
 
     Raises:
         LoadError: It cannot be imported, is not there, or is no application.
+        DurablyError: A service of it cannot work.
     """
     module_name, colon, path = target.partition(":")
     if not module_name or not colon or not path:
-        raise LoadError(f"{target!r} does not name an application.", hint="Write MODULE:APP, as shop.app:app.")
+        raise LoadError(f"{target!r} does not name an application.", hint=_how_to_name(target))
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    found = _attribute(_imported(module_name), path.removesuffix("()"), target)
-    if path.endswith("()"):
-        found = found()
-    return _classified(target, found)
+    with looking() as looked:
+        found = _attribute(_imported(module_name), path.removesuffix("()"), target)
+        if path.endswith("()"):
+            found = found()
+    return replace(_classified(target, found), starts=tuple(looked.starts))
+
+
+def _how_to_name(target: str) -> str:
+    """Say what to write instead; `manage.py` knows its project."""
+    if target.rpartition("/")[2] == "manage.py" and os.path.isfile(target):
+        with open(target, encoding="utf-8") as script:
+            project = _SETTINGS_MODULE.search(script.read())
+        if project is not None:
+            return f"Write {project[1]}.asgi:application, or {project[1]}.wsgi:application."
+    return "Write MODULE:APP, as shop.app:app."
 
 
 def _imported(name: str) -> Any:

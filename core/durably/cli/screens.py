@@ -45,7 +45,7 @@ def show_screen(screen: Screen) -> None:
     """Write it."""
     loaded = screen.loaded
     adapter = " with durably" if loaded.link is not None else ""
-    lines = [f"{loaded.target}: a {loaded.kind.value}{adapter}, on {screen.server}", ""]
+    lines = [f"{loaded.target}: {loaded.kind.with_article}{adapter}, on {screen.server}", ""]
     if screen.app_url is not None:
         lines.append(f"  app       {screen.app_url}")
     lines.append(f"  runtime   {screen.runtime}")

@@ -30,7 +30,7 @@ from durably.cli.screens import Screen, show_screen
 from durably.cli.servers import choose_server, serve
 from durably.cli.services import tell_second_choice
 from durably.client.transport import httpx_module
-from durably.errors import DurablyError
+from durably.errors import DurablyError, UsageError
 from durably.operations.connections import choose, connect
 from durably.operations.registration import register_deployment
 
@@ -118,6 +118,7 @@ def _store_url(db: str) -> str:
 def _serve_linked(options: DevOptions, loaded: Loaded) -> int:
     assert loaded.link is not None
     settings = loaded.link.settings
+    _check_wanted(options, settings.url)
     server = choose_server(is_wsgi=loaded.kind.is_wsgi, is_called_back=not settings.is_embedded, wanted=options.server)
     runtime = f"embedded, {settings.url}" if settings.is_embedded else "a server, at which the app registers itself"
     _show(
@@ -131,8 +132,25 @@ def _serve_linked(options: DevOptions, loaded: Loaded) -> int:
         admin_url=settings.admin_url,
         endpoint_url=None if settings.is_embedded else options.base_url + settings.prefix,
     )
+    for start in loaded.starts:
+        start()
     serve(server, loaded.application, options.host, options.port)
     return 0
+
+
+def _check_wanted(options: DevOptions, url: str) -> None:
+    """Refuse to run on another runtime than was asked for.
+
+    Raises:
+        UsageError: The application names one of its own.
+    """
+    wanted = options.url or (None if options.db is None else _store_url(options.db))
+    if wanted is not None and wanted.rstrip("/") != url:
+        option = "--url" if options.url else "--db"
+        raise UsageError(
+            f"The application's own configuration names {url}, and that counts, not {option}.",
+            hint="Take it out there, or let it be read from DURABLY_URL in the environment.",
+        )
 
 
 def _file_of(url: str) -> str | None:
