@@ -50,8 +50,9 @@ class Dev:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment without what chooses a runtime."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DURABLY_", "SHOP_"))}
+    """Give this process's environment without what chooses a runtime, or a project of other tests."""
+    chosen = ("DURABLY_", "SHOP_", "DJANGO_SETTINGS_MODULE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(chosen)}
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
 

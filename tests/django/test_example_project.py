@@ -22,7 +22,7 @@ def test_the_tests_of_the_project_pass(module: str):
         if not name.startswith(("DURABLY_", "SIGNUP_", "PYTEST_XDIST"))
     }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{module}"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", f"tests/{module}"],
         cwd=PROJECT,
         env={name: value for name, value in kept.items() if name not in own},
         capture_output=True,

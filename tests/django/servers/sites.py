@@ -55,7 +55,7 @@ class Kind:
 
     runtime: str
     server: str
-    database: str
+    database: str = "sqlite"
 
     def __str__(self) -> str:
         return f"{self.runtime}-{self.server}-{self.database}"
