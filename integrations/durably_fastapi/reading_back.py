@@ -82,16 +82,18 @@ def first_difference(given: Any, read: Any, path: str) -> str | None:
 
     What has no equality of its own is not compared.
     """
+    kind: Any = type(given)  # pyright: ignore[reportUnknownVariableType]
     match given:
-        case BaseModel() if type(read) is type(given):
+        case BaseModel() if type(read) is kind:
             return _first_of(given.__dict__, read.__dict__, path)
         case list() | tuple() if isinstance(read, (list, tuple)):
             return _first_of(
                 dict(enumerate(cast("Iterable[Any]", given))), dict(enumerate(cast("Iterable[Any]", read))), path
             )
         case dict() if isinstance(read, dict):
-            return _first_of(cast("dict[Any, Any]", given), cast("dict[Any, Any]", read), path)
-        case _ if type(given).__eq__ is object.__eq__:
+            members: dict[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
+            return _first_of(members, read, path)  # pyright: ignore[reportUnknownArgumentType]
+        case _ if kind.__eq__ is object.__eq__:
             return None
         case _:
             is_same = given == read or (given != given and read != read)  # NaN

@@ -37,7 +37,11 @@ ResultT = TypeVar("ResultT", covariant=True)
 
 
 class Callee(Protocol[CalledWithT, ResultT]):
-    """What is called through the runtime with something else than its own parameters. For type checkers only."""
+    """A function that is called through the runtime with something else than its own parameters. For type checkers."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        ...
 
     def __durably_callee__(self, arg: CalledWithT, /) -> ResultT:
         """Say what it takes and gives; nobody calls this."""
