@@ -51,7 +51,7 @@ def run_its_tests(folder: Path) -> str:
     """Run the project's tests; gives what pytest says at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DURABLY_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
         cwd=folder,
         env={**environment, "DURABLY_URL": "memory://"},
         capture_output=True,
