@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from durably.connection import ConnectError, connect, with_connection
     from durably.engine.clock import ManualClock
     from durably.engine.engine import Engine
-    from durably.engine.records import EngineOptions
+    from durably.engine.records import EngineOptions, OnMaxAttempts, RetryPolicy
     from durably.hosting.options import HostingOptions
     from durably.machine import MachineOptions
     from durably.testing.harness import create_test_harness, test_harness
@@ -103,12 +103,14 @@ __all__ = [
     "ManualClock",
     "ObjectContext",
     "ObjectSharedContext",
+    "OnMaxAttempts",
     "RestateClient",
     "RestateClientSendHandle",
     "RestateDurableCallFuture",
     "RestateDurableFuture",
     "RestateDurableSleepFuture",
     "RestateLoggingFilter",
+    "RetryPolicy",
     "RetryableError",
     "RunOptions",
     "Saga",
@@ -158,8 +160,10 @@ _IMPORTED_ON_USE = {
     "HttpError": "durably.client.interfaces",
     "MachineOptions": "durably.machine",
     "ManualClock": "durably.engine.clock",
+    "OnMaxAttempts": "durably.engine.records",
     "RestateClient": "durably.client.interfaces",
     "RestateClientSendHandle": "durably.client.interfaces",
+    "RetryPolicy": "durably.engine.records",
     "Saga": "durably.authoring.sagas",
     "SyncContext": "durably.authoring.sync_contexts",
     "SyncObjectContext": "durably.authoring.sync_contexts",

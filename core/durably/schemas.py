@@ -13,7 +13,7 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import from_json
 
@@ -235,10 +235,11 @@ def _without_infinity(schema: dict[str, Any]) -> dict[str, Any]:
 def _finite(part: Any) -> Any:
     match part:
         case dict():
-            members = cast("dict[str, Any]", part)
+            members: dict[str, Any] = part  # pyright: ignore[reportUnknownVariableType]
             return {name: _finite(value) for name, value in members.items() if not _is_infinite(value)}
         case list():
-            return [_finite(value) for value in cast("list[Any]", part) if not _is_infinite(value)]
+            items: list[Any] = part  # pyright: ignore[reportUnknownVariableType]
+            return [_finite(value) for value in items if not _is_infinite(value)]
         case _:
             return part
 

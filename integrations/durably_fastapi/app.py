@@ -13,9 +13,9 @@ requests stands in `dispatch`, the runtime's life in `runtime`, endpoints in `en
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -47,10 +47,13 @@ if TYPE_CHECKING:
     from durably.engine.options import EngineOptions
     from durably.hosting.options import HostingOptions
     from durably.machine import MachineOptions
+    from durably.web.typed import EndpointDecorator, TypedEndpoint
 
 __all__ = ["Durably", "HandlerKeywords"]
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+ParamsT = ParamSpec("ParamsT")
+OutputT = TypeVar("OutputT")
 
 
 class Durably(ServiceMaker):
@@ -170,7 +173,12 @@ class Durably(ServiceMaker):
     # ---- decorators
 
     @overload
-    def endpoint(self, function: FunctionT, /) -> FunctionT: ...
+    def endpoint(
+        self, function: Callable[ParamsT, Coroutine[Any, Any, OutputT]], /
+    ) -> TypedEndpoint[ParamsT, Coroutine[Any, Any, OutputT], OutputT]: ...
+
+    @overload
+    def endpoint(self, function: Callable[ParamsT, OutputT], /) -> TypedEndpoint[ParamsT, OutputT, OutputT]: ...
 
     @overload
     def endpoint(
@@ -183,7 +191,7 @@ class Durably(ServiceMaker):
         shared: bool = False,
         workflow: bool = False,
         **handler: Unpack[HandlerKeywords],
-    ) -> Callable[[FunctionT], FunctionT]: ...
+    ) -> EndpointDecorator: ...
 
     def endpoint(
         self,
@@ -198,6 +206,9 @@ class Durably(ServiceMaker):
         **handler: Unpack[HandlerKeywords],
     ) -> Any:
         """Make an endpoint durable; stands below the decorator of the route, with or without arguments.
+
+        Handlers and clients call it like any handler, with a mapping of its values by name:
+        `ctx.service_call(place, arg={"order_id": "A-1", "order": …})`.
 
         Args:
             function: The endpoint.

@@ -67,7 +67,7 @@ def _is_custom(annotation: Any, seen: set[Any]) -> bool:
         return True
     if issubclass(origin, BaseModel):
         return any(_is_custom_field(each, seen) for each in origin.model_fields.values())
-    if dataclasses.is_dataclass(origin) or typing.is_typeddict(origin):
+    if dataclasses.is_dataclass(cast("Any", origin)) or typing.is_typeddict(cast("Any", origin)):
         hints = typing.get_type_hints(cast("Any", origin), include_extras=True)
         return any(_is_custom(each, seen) for each in hints.values())
     return False
@@ -82,16 +82,18 @@ def first_difference(given: Any, read: Any, path: str) -> str | None:
 
     What has no equality of its own is not compared.
     """
+    kind: Any = type(given)  # pyright: ignore[reportUnknownVariableType]
     match given:
-        case BaseModel() if type(read) is type(given):
+        case BaseModel() if type(read) is kind:
             return _first_of(given.__dict__, read.__dict__, path)
-        case list() | tuple() if type(read) is type(given) and len(cast("list[Any]", given)) == len(read):
-            pairs = zip(cast("Iterable[Any]", given), cast("Iterable[Any]", read), strict=True)
-            found = (first_difference(one, other, f"{path}.{at}") for at, (one, other) in enumerate(pairs))
-            return next((each for each in found if each is not None), None)
+        case list() | tuple() if isinstance(read, (list, tuple)):
+            return _first_of(
+                dict(enumerate(cast("Iterable[Any]", given))), dict(enumerate(cast("Iterable[Any]", read))), path
+            )
         case dict() if isinstance(read, dict):
-            return _first_of(cast("dict[Any, Any]", given), cast("dict[Any, Any]", read), path)
-        case _ if type(given).__eq__ is object.__eq__:
+            members: dict[Any, Any] = given  # pyright: ignore[reportUnknownVariableType]
+            return _first_of(members, read, path)  # pyright: ignore[reportUnknownArgumentType]
+        case _ if kind.__eq__ is object.__eq__:
             return None
         case _:
             is_same = given == read or (given != given and read != read)  # NaN

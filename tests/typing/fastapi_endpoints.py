@@ -9,7 +9,8 @@ from typing import Annotated, Any, assert_type
 
 from fastapi import Depends, FastAPI, Request
 
-from durably import Context, ObjectContext, SyncContext
+from durably import Context, ObjectContext, SendHandle, SyncContext, WorkflowContext
+from durably.client import DurablyClient
 from durably_fastapi import Durably, Edge, PerAttempt, Step
 from durably_fastapi.markers import EdgeMark
 
@@ -85,3 +86,37 @@ def check() -> None:
     awaited: Callable[[int, ObjectContext], Coroutine[Any, Any, str]] = add
     assert_type(Edge(identity=identity), EdgeMark)
     _ = (kept, awaited)
+
+
+@runtime.endpoint(workflow=True, key="email")
+async def sign_up(email: str, ctx: WorkflowContext) -> bool:
+    """Be a workflow."""
+    return True
+
+
+async def calls(ctx: Context, client: DurablyClient) -> None:
+    """Endpoints are called with their values by name, and give what they return."""
+    assert_type(await ctx.service_call(place, arg={"order_id": "A-1", "user": {"name": "ada"}}), list[int])
+    assert_type(await ctx.call(place, {"order_id": "A-1"}), list[int])
+    assert_type(await ctx.service_call(weight, {"kilograms": 1.5}), float)
+    assert_type(await ctx.object_call(add, key="3", arg={"cart_id": 3}), str)
+    assert_type(await ctx.workflow_call(sign_up, key="a@b", arg={"email": "a@b"}), bool)
+    assert_type(ctx.service_send(place, {"order_id": "A-1"}), SendHandle)
+    assert_type(await client.call(place, {"order_id": "A-1"}), list[int])
+    assert_type(await client.service_call(weight, {"kilograms": 1.5}), float)
+    await ctx.service_call(place, "A-1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await ctx.service_call(identity, {"user": 1})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def calls_that_block(ctx: SyncContext) -> None:
+    """So it is from a `def` handler."""
+    assert_type(ctx.service_call(place, {"order_id": "A-1"}), list[int])
+    assert_type(ctx.service_call(weight, {"kilograms": 1.5}), float)
+
+
+async def as_written(ctx: Context, shared: ObjectContext) -> None:
+    """Called directly, an endpoint has the signature that it was written with, and a name."""
+    assert_type(weight(1.5, SyncContext(ctx)), float)
+    assert_type(await add(3, shared), str)
+    assert_type(place.__name__, str)
+    await add("3", shared)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

@@ -14,6 +14,7 @@ import durably
 from durably.authoring.handlers import handler_of
 from durably.client import transport
 from durably.endpoint import Endpoint
+from durably.engine.options import EngineOptions
 from durably.errors import ConfigurationError, EngineStoppedError, MissingExtraError, RegistrationError
 from durably.hosting.options import HostingOptions, Unsigned
 from durably.protocol.manifest import ProtocolMode
@@ -56,6 +57,30 @@ def test_calls_before_the_start_and_after_the_stop_are_503() -> None:
                 ask()
         link.start_blocking()
         link.stop_blocking()
+
+
+def test_in_memory_a_handler_that_fails_ends() -> None:
+    """Nobody waits for a deployment there: a test of an application with a mistake ends. Options change that."""
+    broken = durably.Service("Broken")
+    attempts: list[int] = []
+
+    @broken.handler()
+    async def fail(ctx: durably.Context) -> None:
+        attempts.append(1)
+        raise ValueError("a mistake")
+
+    link = link_to("memory://", endpoint=Endpoint().bind(broken))
+    link.start_blocking()
+    try:
+        answer = perform_blocking(link, EndpointCall(handler=handler_of(fail), payload=b""))
+    finally:
+        link.stop_blocking()
+    assert isinstance(answer, Failed)
+    assert (answer.status, answer.message, len(attempts)) == (500, "ValueError: a mistake", 8)
+    given = EngineOptions()
+    chosen = Link(read_settings({"url": "memory://"}, {}, {}), Endpoint(), options=given)
+    assert chosen._engine_options() is given
+    assert link_to("sqlite:///d.db")._engine_options() is None
 
 
 def test_starting_twice_is_starting_once() -> None:

@@ -6,13 +6,14 @@ function gives up, so the alternatives differ in their first parameter: a functi
 cannot be meant as a `def` handler, and the other way round. Each context below has all others of its kind as bases,
 because a function fits if it takes any of them.
 
-After the input a handler may have parameters that an adapter fills, such as FastAPI's dependencies.
+After the input a handler may have parameters that an adapter fills, such as FastAPI's dependencies. Endpoints of a web
+application have parameters of their own; `Callee` says what they are called with as handlers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Concatenate, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from durably.authoring.contexts import WorkflowContext, WorkflowSharedContext
@@ -30,13 +31,29 @@ if TYPE_CHECKING:
 else:
     _AnyContext = _AnySyncContext = Any
 
-__all__ = ["HandlerType"]
+__all__ = ["Callee", "HandlerType"]
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
+CalledWithT = TypeVar("CalledWithT", contravariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
+
+
+class Callee(Protocol[CalledWithT, ResultT]):
+    """A function that is called through the runtime with something else than its own parameters. For type checkers."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself."""
+        ...
+
+    def __durably_callee__(self, arg: CalledWithT, /) -> ResultT:
+        """Say what it takes and gives; nobody calls this."""
+        ...
+
 
 HandlerType = (
-    Callable[Concatenate[_AnyContext, InputT, ...], Awaitable[OutputT]]
+    Callee[InputT, OutputT]
+    | Callable[Concatenate[_AnyContext, InputT, ...], Awaitable[OutputT]]
     | Callable[[_AnyContext], Awaitable[OutputT]]
     | Callable[Concatenate[_AnySyncContext, InputT, ...], OutputT]
     | Callable[[_AnySyncContext], OutputT]

@@ -241,7 +241,7 @@ def _check_printable(what: str, value: Any) -> None:
     if _PRINTABLE.fullmatch(value) is None:
         raise UsageError(
             f"The {what} {_shown(value)} cannot stand in a header.",
-            hint="That takes printable ASCII without spaces at its ends: give urllib.parse.quote(text), or a hash of it.",
+            hint="It takes printable ASCII without spaces at its ends: give urllib.parse.quote(text), or a hash of it.",
         )
 
 

@@ -208,10 +208,22 @@ class Link:
         return Engine(
             self.settings.url,
             application=application,
-            options=self._options,
+            options=self._engine_options(),
             clock=self._clock,
             journal_value_codec=self.endpoint.journal_value_codec,
         )
+
+    def _engine_options(self) -> EngineOptions | None:
+        """Give the options that were given. In memory there is nothing to wait for: retries are few and end."""
+        from durably.engine.locations import read_url
+        from durably.engine.options import EngineOptions, OnMaxAttempts, RetryPolicy
+
+        if self._options is not None or read_url(self.settings.url).path is not None:
+            return self._options
+        retries = RetryPolicy(
+            initial_interval_ms=10, max_interval_ms=1_000, max_attempts=8, on_max_attempts=OnMaxAttempts.KILL
+        )
+        return EngineOptions(retry_policy=retries)
 
     def _start_remote(self) -> None:
         from durably.client.transport import client_settings
