@@ -114,22 +114,29 @@ def _add(keywords: dict[str, Any], given: Mapping[str, Any] | None) -> None:
 
 def _blocking(step: _Step, /, *args: Any, **kwargs: Any) -> Any:
     """Execute a plain action of a `def` handler."""
+    managers = step.managers()
+    if not managers:
+        value = step.action(*args, **kwargs)
+        return value if isawaitable(value) else step.serialize(value)  # the driver refuses an awaitable
     stack: ExitStack[bool] = ExitStack()
     with stack:
-        for manager in step.managers():
+        for manager in managers:
             if not hasattr(manager, "__enter__"):
                 raise step.not_synchronous(manager)
             _add(kwargs, stack.enter_context(cast("AbstractContextManager[Any, bool]", manager)))
         value = step.action(*args, **kwargs)
-        return value if isawaitable(value) else step.serialize(value)  # the driver refuses an awaitable
+        return value if isawaitable(value) else step.serialize(value)
     return step.serialize(None)  # a manager may swallow what the action raised
 
 
 async def _awaiting(step: _Step, /, *args: Any, **kwargs: Any) -> Any:
     """Execute an `async def` action."""
+    managers = step.managers()
+    if not managers:  # nearly always, where a framework offers them to every step
+        return step.serialize(await step.action(*args, **kwargs))
     stack: AsyncExitStack[bool] = AsyncExitStack()
     async with stack:
-        for manager in step.managers():
+        for manager in managers:
             if _is_async(manager):
                 given = await stack.enter_async_context(cast("AbstractAsyncContextManager[Any, bool]", manager))
             else:
