@@ -6,6 +6,7 @@
     nox -s fastapi           the adapter on every FastAPI version of the list
     nox -s django            the adapter on the supported Django versions
     nox -s django_tasks      Django's own tests of tasks, with our backend in place of its own
+    nox -s flask             the adapter on the supported Flask versions
 
 `make test` is what a developer runs and covers one Python; this looks at what changes between environments. The tests
 with real servers run once, in `make test`.
@@ -19,7 +20,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["tests", "protobuf", "fastapi", "django", "django_tasks", "wheel"]
+nox.options.sessions = ["tests", "protobuf", "fastapi", "django", "django_tasks", "flask", "wheel"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PROTOBUFS = {"5": "protobuf>=5.26,<6", "6": "protobuf>=6,<7", "7": "protobuf>=7,<8"}
@@ -28,6 +29,8 @@ FASTAPIS = [
     *("0.121.0", "0.123.1", "0.128.0", "0.128.1", "0.135.0", "0.135.3", "0.136.3", "0.137.0", "0.139.0"),
     *("0.142.0", "0.147.0", "0.155.0", "0.163.0"),
 ]
+# The oldest with the Werkzeug of its day, and the newest that is supported.
+FLASKS = {"3.0.0": "werkzeug==3.0.1", "3.1.0": "werkzeug==3.1.3", "3.1.*": "werkzeug"}
 DJANGOS = [
     *(("3.11", "4.2.*"), ("3.12", "4.2.*")),
     *(("3.11", "5.2.*"), ("3.12", "5.2.*"), ("3.13", "5.2.*")),
@@ -50,6 +53,8 @@ IN_PROCESS = [
     "--ignore=tests/fastapi/servers",
     "tests/django",
     "--ignore=tests/django/servers",
+    "tests/flask",
+    "--ignore=tests/flask/servers",
 ]
 
 
@@ -101,6 +106,16 @@ def django_tasks(session: nox.Session, version: str) -> None:
     """Run Django's own tests of tasks, out of its source release, with the durable backend in place of its own."""
     session.install("-e", ".[django,identity]", f"django=={version}", "setuptools")
     session.run("python", "-m", "tools.django_task_tests")
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("version", list(FLASKS), ids=list(FLASKS))
+def flask(session: nox.Session, version: str) -> None:
+    """Run the adapter's tests, without server processes, on one version of Flask."""
+    tools = ("pytest>=9", "pytest-timeout", "hypothesis", "httpx", "psutil", "hypercorn", "flask-sqlalchemy")
+    session.install("-e", ".[flask,identity]", f"flask[async]=={version}", FLASKS[version], *tools)
+    paths = session.posargs or ["tests/flask", "--ignore=tests/flask/servers"]
+    session.run("python", "-m", "pytest", "-q", *paths)
 
 
 @nox.session(python=PYTHONS[0])

@@ -26,6 +26,7 @@ from typing import IO, Any, Final
 
 from flask import Flask
 
+from durably.web.link import Link
 from durably_flask.detaching import REPLY, ReplyLater
 from durably_flask.state import AppState, state_of
 
@@ -63,6 +64,11 @@ class FlaskAsgi:
         self._app = app
         self._state = state
         self._pool = ThreadPoolExecutor(threads, "flask")
+
+    @property
+    def link(self) -> Link:
+        """The way to the runtime of the application behind."""
+        return self._state.link
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""

@@ -44,11 +44,11 @@ class Dispatch:
         state = self._state
         path = str(environ.get("PATH_INFO", ""))
         rest = path[len(self._prefix) :] if path.startswith(f"{self._prefix}/") else ""
-        if rest == "/health":
-            return health(state, environ["REQUEST_METHOD"])(environ, start_response)
         is_runtime = rest == "/discover" or rest.startswith("/invoke/")
         if is_runtime or not state.app.testing:
             state.try_start()
+        if rest == "/health":
+            return health(state, environ["REQUEST_METHOD"])(environ, start_response)
         if is_runtime:
             invoke_app = state.link.wsgi_invoke_app
             if invoke_app is not None:

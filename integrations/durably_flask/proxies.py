@@ -11,14 +11,22 @@ from flask import g
 from werkzeug.local import LocalProxy
 
 from durably.authoring.current import current_context
+from durably.errors import NotInHandlerError
 
 __all__ = ["IDENTITY", "ctx", "identity"]
 
 IDENTITY: Final = "identity"
 
 
+class _OutsideError(NotInHandlerError, RuntimeError):
+    """There is no context. A `RuntimeError`, too: the proxy can still be looked at then, as Flask's own."""
+
+
 def _context() -> Any:
-    context = current_context()
+    try:
+        context = current_context()
+    except NotInHandlerError as error:
+        raise _OutsideError(error.message, hint=error.hint) from None
     handler = context.handler
     return context if handler.is_async else handler.context_class(context)
 

@@ -72,7 +72,7 @@ def stubs() -> dict[str, Any]:
     """Give what the examples take from the reader's own app."""
     return {
         "__name__": "readme",
-        "timedelta": lambda days: timedelta(0),  # nobody waits for two days
+        "timedelta": lambda **of: timedelta(0),  # nobody waits for two days
         "charge_card": lambda order: f"paid with {order.card}",
         "collect": lambda order_id="", month="": f"collected {order_id}{month}",
         "send_mail": lambda email: None,
@@ -112,6 +112,19 @@ def test_the_fastapi_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert answers[0].json() == answers[1].json() == {"order_id": "A-1", "payment": "paid with 4000"}
         assert opened == ["opened", "closed", "opened", "saved A-1", "closed", "opened", "closed"]
         assert client.post("/orders/A-2", json={"card": "4000"}).status_code == 422
+    assert (tmp_path / "durably.db").is_file()
+
+
+def test_the_flask_app_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The durable view of a factory's app answers as it says, and the same request again is the same report."""
+    monkeypatch.chdir(tmp_path)
+    app = run_blocks("extension = Durably()")["create_app"]()
+    headers = {"idempotency-key": "1"}
+    form = {"email": "ada@home.example"}
+    answers = [app.test_client().post("/reports/2026-05", data=form, headers=headers) for _ in range(2)]
+    app.extensions["durably"].stop()
+    assert [(each.status_code, each.get_json()) for each in answers] == [(201, {"figures": "collected 2026-05"})] * 2
+    assert len({each.headers["x-durably-invocation-id"] for each in answers}) == 1
     assert (tmp_path / "durably.db").is_file()
 
 

@@ -297,9 +297,11 @@ def test_views_are_registered_once(quiet_world: World):
 
 
 def test_the_proxy_needs_a_handler(quiet_world: World):
-    """Outside of durable code there is no context."""
-    with pytest.raises(NotInHandlerError):
+    """Outside of durable code there is no context; tools can look at the proxy all the same."""
+    with pytest.raises(NotInHandlerError, match="does not run inside a handler"):
         ctx.run_typed("x", tmp_view)
+    assert not isinstance(ctx, Flask)
+    assert "unbound" in repr(ctx)
 
 
 def test_other_input_is_refused(quiet_world: World):

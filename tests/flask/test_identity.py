@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from flask import flash, g, request, session
 
 from durably import SyncContext
 from durably.engine.options import EngineOptions
+from durably.errors import UsageError
 from durably_flask import identity
 from tests.flask.worlds import World
 
@@ -138,3 +140,40 @@ def test_what_was_set_before_the_request_is_missing_with_a_reason(quiet_world: W
     assert quiet_world.client.get("/it").text == "set"
     assert "g.user is not set on this attempt" in seen[0]
     assert "restore=" in seen[0]
+
+
+def test_no_credential_reaches_the_disk(tmp_path: Path):
+    """The engine's files hold the request, with its other headers, and none of the secrets that came with it."""
+    options = EngineOptions(inactivity_timeout_ms=0)
+    world = World(options, url=f"sqlite:///{tmp_path / 'engine.db'}", secret_headers=["X-Mine"])
+
+    @world.app.post("/it")
+    @world.durably.endpoint
+    def it(context: SyncContext) -> str:
+        return context.run_typed("look", lambda: request.headers["X-Other"])
+
+    secret, shown = "s3cret-b0bby", "plain-to-see"
+    sent = dict.fromkeys(("Authorization", "Proxy-Authorization", "X-Api-Key", "X-Mine"), f"Bearer {secret}")
+    sent |= {"Cookie": f"session={secret}", "X-Other": shown, "Idempotency-Key": "k-1"}
+    assert world.client.post("/it", headers=sent, data={"field": "in-the-form"}).text == shown
+    world.close()
+    written = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    assert all(each.encode() in written for each in (shown, "in-the-form"))
+    assert secret.encode() not in written
+
+
+def test_an_identity_that_cannot_be_stored():
+    """A hook that gives an object instead of JSON is a fault of the application, and the log says which."""
+    world = World(EngineOptions(), identity=object)
+
+    @world.app.get("/it")
+    @world.durably.endpoint
+    def it() -> str:
+        world.log.append("ran")
+        return ""
+
+    world.app.config["PROPAGATE_EXCEPTIONS"] = True
+    with pytest.raises(UsageError, match="identity hook gave is not JSON"):
+        world.client.get("/it")
+    assert world.log == []
+    world.close()

@@ -30,7 +30,7 @@ class World:
         self.app.testing = True
         self.app.config["PROPAGATE_EXCEPTIONS"] = False
         self.app.secret_key = "of the sessions"
-        self.durably = Durably(self.app, url="memory://", options=options, **settings)
+        self.durably = Durably(self.app, options=options, **{"url": "memory://", **settings})
         self.log: list[str] = []
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,38 @@ async def test_files_that_hold_no_journal(tmp_path: Path):
     row = {"entry_type": "Command: Dance", "raw": ""}
     with pytest.raises(JournalError, match="Dance"):
         journal_from_rows({"id": "inv_1x", "target_service_name": "S", "target_handler_name": "h"}, [row])
+
+
+@pytest.mark.parametrize(("handler", "said"), [("other", None), ("elsewhere", "elsewhere")])
+async def test_keys_of_random_numbers_without_the_seed(handler: str, said: str | None):
+    """A real server does not tell the seed: a call to a key that was drawn is followed, one of another handler is not.
+
+    With the seed the key is the same again, and is compared.
+    """
+
+    def services(name: str) -> list[durably.Service | durably.VirtualObject]:
+        service, things = durably.Service("Draws"), durably.VirtualObject("Things")
+
+        @service.handler()
+        async def draw(ctx: durably.Context, fixed: str) -> None:
+            ctx.generic_send("Things", name, b"", key=fixed or ctx.uuid().hex)
+
+        async def take(ctx: durably.ObjectContext) -> None:
+            """Do nothing."""
+
+        for each in ("other", "elsewhere"):
+            things.handler(name=each)(take)
+        return [service, things]
+
+    async with create_test_harness(services("other"), skip_time=True) as env:
+        sent = await env.client.generic_send("Draws", "draw", b'""')
+        await env.settle()
+        journal = await record_journal(env, sent.invocation_id)
+    without = replace(journal, random_seed=None)
+    if said is None:
+        assert_replays(services(handler), journal, without)
+        with pytest.raises(AssertionError, match="key:"):
+            assert_replays(services(handler), replace(journal, random_seed=(journal.random_seed or 0) + 1))
+        return
+    with pytest.raises(AssertionError, match=said):
+        assert_replays(services(handler), without)

@@ -32,7 +32,7 @@ def build(ctx: SyncContext) -> Any:
     wanted = request.get_json()
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(wanted.get("month"))) or not wanted.get("region"):
         abort(422, "a report has a month, as 2026-05, and a region")
-    report_id = ctx.uuid().hex[:12]
+    report_id = ctx.uuid().hex[:12]  # the same on each attempt
     ctx.run_typed(
         "open",
         building.open_report,
