@@ -30,9 +30,9 @@ from durably.operations.invocations import Applied, apply, is_invocation_id, quo
 from durably.operations.journals import read_journal
 from durably_django.admin.actions import ACTIONS, Action, actions_for
 from durably_django.admin.filters import ListFilters
-from durably_django.admin.shown import MOST_CHARS, MOST_ENTRIES, ShownInvocation, show_journal
-from durably_django.operating import ask
+from durably_django.operating import advice, ask
 from durably_django.permissions import Invocation
+from durably_django.shown import MOST_CHARS, MOST_ENTRIES, ShownInvocation, show_journal
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -248,9 +248,7 @@ class InvocationAdmin(_ModelAdmin):
     # ---- answers
 
     def _unreachable(self, request: HttpRequest, error: DurablyError) -> HttpResponse:
-        # Hints that name options of the command line do not help here.
-        hint = error.hint if error.hint and "--" not in error.hint else None
-        context = {"title": "The runtime cannot be asked", "problem": error.message, "hint": hint}
+        context = {"title": "The runtime cannot be asked", "problem": error.message, "hint": advice(error)}
         return self._render(request, "unreachable", context, status=503)
 
     def _render(self, request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
