@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-server test lint format types layers bench clean
+.PHONY: help demo demo-server test lint format types layers bench clean chromium chromium-begin pictures
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,27 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
+# Debian's Chromium, for the tests of Django's admin pages. CI fetches it in the background, while style and types are
+# looked at: that takes as long.
+chromium-begin:
+	@mkdir -p .servers && rm -f .servers/chromium.*
+	@if [ "$$CI" = true ] && ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then \
+		echo "Installing Chromium with apt-get, in the background"; \
+		as=; [ "$$(id -u)" = 0 ] || as=sudo; export DEBIAN_FRONTEND=noninteractive; : >.servers/chromium.log; \
+		( $$as apt-get update -q && $$as apt-get install -y -q --no-install-recommends chromium; \
+			echo $$? >.servers/chromium.code ) >>.servers/chromium.log 2>&1 </dev/null & \
+	fi
+
+chromium: chromium-begin
+	@if [ -f .servers/chromium.log ]; then \
+		while [ ! -f .servers/chromium.code ]; do sleep 1; done; \
+		[ "$$(cat .servers/chromium.code)" = 0 ] || { cat .servers/chromium.log >&2; \
+			echo "Chromium could not be installed. The tests of the admin pages need it." >&2; exit 1; }; \
+	elif ! command -v chromium >/dev/null 2>&1 && [ -z "$$DURABLY_CHROMIUM" ]; then \
+		if [ "$$CI" = true ]; then echo "Chromium was not found, and CI must not leave its tests out." >&2; exit 1; fi; \
+		echo "Notice: Chromium was not found: tests of the admin pages in a browser are left out."; \
+	fi
+
 demo: $(STAMP) ## run the example shop, kill it in the middle
 	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo
 
@@ -61,9 +82,12 @@ types: $(STAMP) ## mypy and pyright
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-test: lint types layers $(SERVER) ## everything that must hold, with coverage by folder
+test: chromium-begin lint types layers $(SERVER) chromium ## everything that must hold, with coverage by folder
 	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q \
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+pictures: $(STAMP) chromium ## make the pictures of the documentation anew
+	@$(BIN)/python -m tests.browser.pictures
 
 bench: $(STAMP) $(SERVER) ## the speed and memory claims, measured beside restate-sdk, DBOS and restate-server
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -12,7 +12,11 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ex
 CODE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 # Tested one framework at a time in test_readme, and within a project in tests/django.
-TESTED_ELSEWHERE = {ROOT / "README.md", ROOT / "docs" / "howto" / "django.md"}
+TESTED_ELSEWHERE = {
+    ROOT / "README.md",
+    ROOT / "docs" / "howto" / "django.md",
+    ROOT / "docs" / "howto" / "django-admin.md",
+}
 
 
 def name_of(path: Path) -> str:

@@ -199,7 +199,7 @@ class InvocationAdmin(_ModelAdmin):
             return self._unreachable(request, error)
         if applied is None:
             context = {
-                "title": f"{action.label}?",
+                "title": f"{action.label}: {_count(len(chosen))}?",
                 "action": action,
                 "rows": [ShownInvocation(row) for row in rows],
                 "chosen": chosen,
@@ -225,8 +225,7 @@ class InvocationAdmin(_ModelAdmin):
             self.log_change(request, Invocation(id=invocation_id, target=targets.get(invocation_id, "")), text)
         count = len(applied.succeeded)
         if count:
-            what = "1 invocation" if count == 1 else f"{count} invocations"
-            self.message_user(request, f"{action.done}: {what}.", messages.SUCCESS)
+            self.message_user(request, f"{action.done}: {_count(count)}.", messages.SUCCESS)
         for refused in applied.failed[:_MOST_LISTED]:
             self.message_user(request, f"{refused['invocation_id']}: {refused['error']}", messages.ERROR)
         if len(applied.failed) > _MOST_LISTED:
@@ -261,3 +260,7 @@ class InvocationAdmin(_ModelAdmin):
             **context,
         }
         return TemplateResponse(request, f"durably_django/invocation_{name}.html", whole, status=status)
+
+
+def _count(number: int) -> str:
+    return "1 invocation" if number == 1 else f"{number} invocations"
