@@ -18,11 +18,13 @@ from django.test import Client, override_settings
 from durably.testing.ports import free_port
 from durably_django import sync_client
 from durably_django.runtime import runtime
+from tests.django.admin.browsing import browser
 from tests.django.commands.commanding import run
 from tests.django.commands.test_invocations_command import until
 from tests.django.project import settings as project
 from tests.django.project.shop import durable as services
 
+LIST: Final = "/admin/durably/invocation/"
 ROOT: Final = Path(__file__).parents[3]
 
 
@@ -51,7 +53,7 @@ def engine(url: str, *arguments: str, **settings: str) -> Iterator[dict[str, str
 
 
 def test_web_workers_forward_to_it(tmp_path: Path, quick_client: Client):
-    """It drives the file and runs the handlers; a worker forwards, commands act, and the worker takes over."""
+    """It drives the file and runs handlers; a worker forwards, pages and commands act, and the worker takes over."""
     url = f"sqlite:///{tmp_path / 'engine.db'}"
     with override_settings(DURABLY={"URL": url}):
         with engine(url, "--ingress-port", "0", "--admin-port", "0") as apis:
@@ -62,7 +64,13 @@ def test_web_workers_forward_to_it(tmp_path: Path, quick_client: Client):
             over_http = httpx.post(f"{apis['ingress']}/baskets/Grace/put", json="tea")
             assert (over_http.status_code, over_http.json()) == (200, 1)
             assert sync_client().object_call(services.put, key="Grace", arg="tea") == 2
+            boss = browser("boss", "view_invocation", "pause_invocation", "cancel_invocation")
+            form = {"action": "pause", "_selected_action": started}
+            with override_settings(ROOT_URLCONF="tests.django.project.with_admin"):
+                assert started in boss.get(LIST).content.decode()
+                assert "Paused: 1 invocation." in boss.submit(f"{LIST}act/", **form).content.decode()
             runtime.stop()
+            assert run("durably_invocations", "resume", started).code == 0
             assert run("durably_invocations", "cancel", started, "--no-input").code == 0
             assert sync_client() is not None  # the worker again
         until(lambda: runtime.link.engine is not None and runtime.link.engine.is_driving)
