@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make. Everything else goes into .venv and .servers.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-server demo-django demo-flask postgresql test lint format types layers bench clean
+.PHONY: help demo demo-server demo-django demo-flask test lint format types layers bench clean packages packages-begin pictures
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,11 +37,12 @@ $(SERVER):
 		echo "Notice: npm was not found, so there is no Restate Server: tests that need one are left out."; \
 	fi
 
-# PostgreSQL, for the tests that need one. In continuous integration it is installed, without a cluster of its own.
-postgresql:
-	@if [ "$$CI" = true ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then \
-		sh tools/install_postgresql.sh; \
-	fi
+# PostgreSQL and Chromium, for the tests of the Django adapter: installed in CI, while style and types are looked at.
+packages-begin:
+	@sh tools/debian_packages.sh begin
+
+packages: packages-begin
+	@sh tools/debian_packages.sh finish
 
 demo: $(STAMP) ## run the example shop, kill it in the middle
 	@cd $(EXAMPLE) && $(CURDIR)/$(BIN)/python -m demo
@@ -73,9 +74,12 @@ types: $(STAMP) ## mypy and pyright
 layers: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-test: lint types layers $(SERVER) postgresql ## everything that must hold, with coverage by folder
+test: packages-begin lint types layers $(SERVER) packages ## everything that must hold, with coverage by folder
 	@DO_NOT_TRACK=true $(BIN)/python -m pytest -p tools.coverage_by_folder --cov --cov-report= -q \
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+pictures: $(STAMP) chromium ## make the pictures of the documentation anew
+	@$(BIN)/python -m tests.browser.pictures
 
 bench: $(STAMP) $(SERVER) ## the speed and memory claims, measured beside restate-sdk, DBOS and restate-server
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from durably.errors import ConfigurationError
+from durably.errors import ConfigurationError, DurablyError
 from durably.operations.connections import Connection, Remote, choose, connect, connect_engine
 from durably_django.runtime import runtime
 from durably_django.settings import configured
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from durably.engine.ingress.app import IngressApp
     from durably.web.settings import Settings
 
-__all__ = ["ask", "ask_from_command", "connection_to_server"]
+__all__ = ["Work", "advice", "ask", "ask_from_command", "connection_to_server"]
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[Remote], Awaitable[ResultT]]
@@ -90,6 +90,20 @@ def connection_to_server(settings: Settings, admin_url: str | None = None) -> Co
             hint='Set DURABLY["ADMIN_URL"] (and SERVICE_URL, where the server reaches this project).',
         )
     return connection
+
+
+def advice(error: DurablyError) -> str | None:
+    """Give the hint of an error, without naming options of the command line `durably`."""
+    hint = error.hint
+    if hint is None:
+        return None
+    if "--token" in hint:
+        return "Set DURABLY_TOKEN in the environment."
+    if "durably dev" in hint:
+        return "Start the project, or manage.py durably_engine."
+    if "--db" in hint or "--admin-url" in hint or "--url" in hint:
+        return "Is it running? DURABLY in the settings says where it is."
+    return hint
 
 
 def _engine_of(link: Any) -> Engine:

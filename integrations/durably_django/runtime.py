@@ -7,10 +7,13 @@ application, and never in a management command that did not ask for it. A forked
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import os
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +24,9 @@ from durably_django.settings import configured, max_connections
 if TYPE_CHECKING:
     from durably.authoring.endpoint import AnyService
     from durably.engine.clock import Clock
+    from durably.engine.engine import Engine
     from durably.engine.options import EngineOptions
+    from durably.engine.transport.options import HttpOptions
     from durably.hosting.asgi import AsgiApp
     from durably.hosting.options import HostingOptions
 
@@ -108,6 +113,35 @@ class Runtime:
         relay.start()
         atexit.register(relay.stop)
 
+    def _stop_relay(self) -> None:
+        from durably_django.outbox.relay import relay
+
+        relay.stop()
+
+    @asynccontextmanager
+    async def on_this_loop(self, options: EngineOptions, http: HttpOptions) -> AsyncGenerator[Engine]:
+        """Run the embedded engine on the running event loop, in a process that does nothing else.
+
+        Args:
+            options: Of the engine.
+            http: How it reaches services in other processes.
+
+        Raises:
+            DurablyError: A setting, a service or the store cannot be used.
+        """
+        await asyncio.to_thread(self.prepare)
+        link = Link(configured(), self.endpoint, options=options, hosting=self.hosting, clock=self.clock, http=http)
+        await link.start()
+        self._link, self._pid = link, os.getpid()
+        self._start_relay()
+        try:
+            assert link.engine is not None  # whoever calls this has looked at the settings
+            yield link.engine
+        finally:
+            await asyncio.to_thread(self._stop_relay)
+            self._link = None
+            await link.stop()
+
     def unstarted_link(self) -> Link:
         """Make a link with the settings as they are now; nothing is opened."""
         return Link(configured(), self.endpoint, options=self.options, hosting=self.hosting, clock=self.clock)
@@ -140,9 +174,7 @@ class Runtime:
 
     def stop(self) -> None:
         """Stop, in bounded time; what was acknowledged goes on with the next start."""
-        from durably_django.outbox.relay import relay
-
-        relay.stop()  # first: it would start the runtime again
+        self._stop_relay()  # first: it would start the runtime again
         with self._lock:
             link, self._link = self._link, None
         if link is not None:

@@ -15,6 +15,7 @@ LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 TESTED_ELSEWHERE = {
     ROOT / "README.md",
     ROOT / "docs" / "howto" / "django.md",
+    ROOT / "docs" / "howto" / "django-admin.md",
     ROOT / "docs" / "howto" / "django-tasks.md",
     ROOT / "docs" / "tutorial" / "django.md",
 }

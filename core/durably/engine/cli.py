@@ -20,7 +20,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,8 +34,11 @@ from durably.protocol.versions import ProtocolVersion
 
 if TYPE_CHECKING:
     from durably.engine.transport.inprocess import AsgiApplication
+    from durably.engine.transport.options import HttpOptions
 
-__all__ = ["add_arguments", "main", "run"]
+    Opening = Callable[[EngineOptions, HttpOptions], AbstractAsyncContextManager[Engine]]
+
+__all__ = ["EXIT_DISK_FAILED", "add_arguments", "main", "run", "serve", "start_logging", "url_of_file"]
 
 EXIT_DISK_FAILED: Final = 75
 _MS: Final = timedelta(milliseconds=1)
@@ -142,18 +146,38 @@ def run(arguments: argparse.Namespace, application: AsgiApplication | None = Non
         arguments: As parsed.
         application: Serves services in this process too.
     """
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    start_logging(arguments)
+
+    def opening(options: EngineOptions, http: HttpOptions) -> AbstractAsyncContextManager[Engine]:
+        return Engine(url_of_file(arguments.db), application=application, options=options, http=http)
+
     try:
-        return asyncio.run(_serve(arguments, application))
+        return asyncio.run(serve(arguments, opening, sys.stdout.write))
     except (DurablyError, OSError) as error:
         hint = getattr(error, "hint", None)
         sys.stderr.write(f"durably engine: {error}\n" + (f"{hint}\n" if hint and hint not in str(error) else ""))
         return 1
 
 
-async def _serve(arguments: argparse.Namespace, application: AsgiApplication | None) -> int:
+def start_logging(arguments: argparse.Namespace) -> None:
+    """Log to standard error, unless the process logs elsewhere already."""
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+
+
+async def serve(arguments: argparse.Namespace, opening: Opening, say: Callable[[str], object]) -> int:
+    """Run an engine with its HTTP APIs until it is told to stop; gives the exit code.
+
+    Args:
+        arguments: As parsed.
+        opening: Makes the engine; it is entered on the running event loop.
+        say: Told once that it is ready, and where.
+
+    Raises:
+        DurablyError: It could not start.
+        OSError: A file could not be read.
+    """
     from durably.engine.admin.app import AdminApp
     from durably.engine.ingress.access import AccessOptions
     from durably.engine.ingress.app import IngressApp, IngressOptions
@@ -177,14 +201,9 @@ async def _serve(arguments: argparse.Namespace, application: AsgiApplication | N
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     ingress_url = f"http://{host}:{ingress_socket.getsockname()[1]}"
     policy = AddressPolicy(allowed_networks=tuple(arguments.allow_network))
-    engine = Engine(
-        _url(arguments.db),
-        application=application,
-        options=_options(arguments),
-        http=HttpOptions(addresses=policy, identity=identity),
-    )
+    opened = opening(_options(arguments), HttpOptions(addresses=policy, identity=identity))
     try:
-        await engine.__aenter__()
+        engine = await opened.__aenter__()
     except BaseException:
         ingress_socket.close()
         admin_socket.close()
@@ -194,13 +213,13 @@ async def _serve(arguments: argparse.Namespace, application: AsgiApplication | N
     try:
         await ingress.start()
         await admin.start()
-        sys.stdout.write(f"durably engine ready: ingress {ingress_url} admin http://{host}:{admin.port}\n")
+        say(f"durably engine ready: ingress {ingress_url} admin http://{host}:{admin.port}\n")
         sys.stdout.flush()
         failure = await _wait(stop, engine)
     finally:
         ingress.finish()
         admin.finish()
-        await engine.__aexit__(None, None, None)
+        await opened.__aexit__(None, None, None)
         await asyncio.gather(ingress.stop(), admin.stop())
     if failure is not None:
         sys.stderr.write(f"durably engine: {failure}\n")
@@ -236,7 +255,8 @@ def _check_host(host: str, token: str | None) -> None:
         )
 
 
-def _url(db: str) -> str:
+def url_of_file(db: str) -> str:
+    """Give the url of a file; `:memory:` is none."""
     if db == ":memory:":
         return "memory://"
     return f"sqlite:////{os.path.abspath(db).lstrip('/')}".replace("%", "%25").replace("?", "%3F").replace("#", "%23")

@@ -308,6 +308,6 @@ async def apply(
 
 
 def _checked(invocation_id: str) -> str:
-    if not invocation_id.replace("_", "").isalnum() or not invocation_id.isascii():
+    if not is_invocation_id(invocation_id):
         raise UsageError(f"{invocation_id!r} is no invocation id.", hint=f"One begins with {_ID_BEGINS}.")
     return invocation_id

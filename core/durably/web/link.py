@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from durably.engine.clock import Clock
     from durably.engine.engine import Engine
     from durably.engine.records import EngineOptions
+    from durably.engine.transport.options import HttpOptions
     from durably.hosting.asgi import AsgiApp
     from durably.hosting.wsgi import WsgiApp
     from durably.web.registering import Registrar
@@ -69,6 +70,7 @@ class Link:
         options: EngineOptions | None = None,
         hosting: HostingOptions | None = None,
         clock: Clock | None = None,
+        http: HttpOptions | None = None,
     ) -> None:
         """Prepare; nothing is opened before it starts.
 
@@ -78,11 +80,13 @@ class Link:
             options: Of the embedded engine.
             hosting: How handlers are run; mode and who may call come from the settings.
             clock: Of the embedded engine, for tests.
+            http: How the embedded engine reaches services in other processes.
         """
         self.settings = settings
         self.endpoint = endpoint
         self._options = options
         self._clock = clock
+        self._http = http
         self._hosting = replace(
             hosting or DEFAULT_HOSTING,
             mode=settings.mode,
@@ -210,6 +214,7 @@ class Link:
             application=application,
             options=self._engine_options(),
             clock=self._clock,
+            http=self._http,
             journal_value_codec=self.endpoint.journal_value_codec,
         )
 

@@ -30,9 +30,9 @@ from durably.operations.invocations import Applied, apply, is_invocation_id, quo
 from durably.operations.journals import read_journal
 from durably_django.admin.actions import ACTIONS, Action, actions_for
 from durably_django.admin.filters import ListFilters
-from durably_django.admin.shown import MOST_CHARS, MOST_ENTRIES, ShownInvocation, show_journal
-from durably_django.operating import ask
+from durably_django.operating import advice, ask
 from durably_django.permissions import Invocation
+from durably_django.shown import MOST_CHARS, MOST_ENTRIES, ShownInvocation, show_journal
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -199,7 +199,7 @@ class InvocationAdmin(_ModelAdmin):
             return self._unreachable(request, error)
         if applied is None:
             context = {
-                "title": f"{action.label}?",
+                "title": f"{action.label}: {_count(len(chosen))}?",
                 "action": action,
                 "rows": [ShownInvocation(row) for row in rows],
                 "chosen": chosen,
@@ -225,8 +225,7 @@ class InvocationAdmin(_ModelAdmin):
             self.log_change(request, Invocation(id=invocation_id, target=targets.get(invocation_id, "")), text)
         count = len(applied.succeeded)
         if count:
-            what = "1 invocation" if count == 1 else f"{count} invocations"
-            self.message_user(request, f"{action.done}: {what}.", messages.SUCCESS)
+            self.message_user(request, f"{action.done}: {_count(count)}.", messages.SUCCESS)
         for refused in applied.failed[:_MOST_LISTED]:
             self.message_user(request, f"{refused['invocation_id']}: {refused['error']}", messages.ERROR)
         if len(applied.failed) > _MOST_LISTED:
@@ -248,9 +247,7 @@ class InvocationAdmin(_ModelAdmin):
     # ---- answers
 
     def _unreachable(self, request: HttpRequest, error: DurablyError) -> HttpResponse:
-        # Hints that name options of the command line do not help here.
-        hint = error.hint if error.hint and "--" not in error.hint else None
-        context = {"title": "The runtime cannot be asked", "problem": error.message, "hint": hint}
+        context = {"title": "The runtime cannot be asked", "problem": error.message, "hint": advice(error)}
         return self._render(request, "unreachable", context, status=503)
 
     def _render(self, request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
@@ -263,3 +260,7 @@ class InvocationAdmin(_ModelAdmin):
             **context,
         }
         return TemplateResponse(request, f"durably_django/invocation_{name}.html", whole, status=status)
+
+
+def _count(number: int) -> str:
+    return "1 invocation" if number == 1 else f"{number} invocations"

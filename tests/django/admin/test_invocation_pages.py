@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
 from django.core.management import call_command
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 
 from durably_django import sync_client
 from durably_django.models import Invocation
@@ -243,6 +244,19 @@ def test_a_runtime_that_is_not_there(site: Client):
 
 
 UNKNOWN = "inv_1fF9Axo3ExyX08KdhDaQGVNHEYVpdp5YJp"
+
+
+def test_under_asgi(site: Client):
+    """The pages do not mind an event loop in the process."""
+    invocation = waiting()
+    viewer = browser("viewer", "view_invocation")
+
+    async def look() -> list[int]:
+        client = AsyncClient()
+        client.cookies = viewer.cookies
+        return [(await client.get(path)).status_code for path in (LIST, page_of(invocation))]
+
+    assert asyncio.run(look()) == [200, 200]
 
 
 def test_another_admin_site(site: Client):

@@ -1,4 +1,4 @@
-"""Invocations and journals as the templates of the admin pages show them.
+"""Invocations and journals as admin pages and management commands show them.
 
 Owns the words, and how much of a payload is shown. Nothing here is markup: templates escape whatever stands in it.
 """
