@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.utils.module_loading import import_string
 
-from durably_django.tasks.framework import InvalidTask, Task
+from durably_django.tasks.framework import PACKAGE, InvalidTask, Task
 
 __all__ = ["Message", "find_task"]
 
@@ -41,5 +41,6 @@ def find_task(path: str) -> Task[..., Any]:
     except ImportError as error:
         raise InvalidTask(f"{path!r} cannot be imported: {error}") from error
     if not isinstance(found, Task):
-        raise InvalidTask(f"{path!r} is a {type(found).__name__}, not a task.")
+        kind = type(found)
+        raise InvalidTask(f"{path!r} is a {kind.__module__}.{kind.__qualname__}, not a task of {PACKAGE}.")
     return cast("Task[..., Any]", found)
