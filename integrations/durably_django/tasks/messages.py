@@ -41,6 +41,6 @@ def find_task(path: str) -> Task[..., Any]:
     except ImportError as error:
         raise InvalidTask(f"{path!r} cannot be imported: {error}") from error
     if not isinstance(found, Task):
-        kind: type[Any] = type(found)
+        kind: Any = cast("Any", found).__class__
         raise InvalidTask(f"{path!r} is a {kind.__module__}.{kind.__qualname__}, not a task of {PACKAGE}.")
     return cast("Task[..., Any]", found)
