@@ -40,7 +40,7 @@ def find_task(path: str) -> Task[..., Any]:
         found: Any = import_string(path)
     except ImportError as error:
         raise InvalidTask(f"{path!r} cannot be imported: {error}") from error
-    if not isinstance(found, Task):
-        kind: Any = cast("Any", found).__class__
-        raise InvalidTask(f"{path!r} is a {kind.__module__}.{kind.__qualname__}, not a task of {PACKAGE}.")
-    return cast("Task[..., Any]", found)
+    if isinstance(found, Task):
+        return cast("Task[..., Any]", found)
+    kind: Any = found.__class__
+    raise InvalidTask(f"{path!r} is a {kind.__module__}.{kind.__qualname__}, not a task of {PACKAGE}.")
