@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.utils.module_loading import import_string
 
-from durably_django.tasks.framework import InvalidTask, Task
+from durably_django.tasks.framework import PACKAGE, InvalidTask, Task
 
 __all__ = ["Message", "find_task"]
 
@@ -40,6 +40,7 @@ def find_task(path: str) -> Task[..., Any]:
         found: Any = import_string(path)
     except ImportError as error:
         raise InvalidTask(f"{path!r} cannot be imported: {error}") from error
-    if not isinstance(found, Task):
-        raise InvalidTask(f"{path!r} is a {type(found).__name__}, not a task.")
-    return cast("Task[..., Any]", found)
+    if isinstance(found, Task):
+        return cast("Task[..., Any]", found)
+    kind: Any = found.__class__
+    raise InvalidTask(f"{path!r} is a {kind.__module__}.{kind.__qualname__}, not a task of {PACKAGE}.")
