@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connections, transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from durably.errors import UsageError
 from durably_django import send_on_commit
+from durably_django.management.commands import durably_outbox
 from durably_django.models import OutboxMessage
 from durably_django.outbox import relay as relay_module
 from durably_django.outbox.relay import Relay, _can_skip, _claim_singly, relay
@@ -151,6 +152,35 @@ def test_the_command_sends_what_is_due():
     out = io.StringIO()
     call_command("durably_outbox", stdout=out)
     assert out.getvalue() == "sent 1, left 0\n"
+
+
+def test_the_command_watches_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch):
+    """With `--watch` it goes on with what comes later, at its interval, and ends in order when it is interrupted."""
+    relay.stop()
+    runtime.stop()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:
+            send_on_commit(services.record, "while watching")
+        else:
+            until(lambda: entries("while watching") == 1)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(durably_outbox.time, "sleep", sleep)
+    err = io.StringIO()
+    call_command("durably_outbox", watch=True, interval=0.5, stderr=err)
+    assert (slept, err.getvalue()) == ([0.5, 0.5], "stopped\n")
+    assert runtime.invoke_app is None
+    assert not OutboxMessage.objects.exists()
+
+
+def test_the_command_says_why_it_cannot_run():
+    """A setting that cannot work is an error of the command, without a traceback."""
+    runtime.stop()
+    with override_settings(DURABLY={"URL": "mysql://"}), pytest.raises(CommandError, match="names no store"):
+        call_command("durably_outbox")
 
 
 def test_an_outbox_that_is_not_migrated_is_left_alone(

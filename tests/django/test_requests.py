@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import django
 import pytest
 from django import forms
 from django.contrib import messages
@@ -232,6 +233,7 @@ def test_files_cannot_be_recorded(browser: Client):
     assert "FileResponse, which cannot be recorded" in answer.json()["detail"]
 
 
+@pytest.mark.skipif(django.VERSION < (5, 2), reason="method_decorator takes async methods since 5.2")
 def test_asynchronous_methods_decorated_from_above(browser: Client):
     """`method_decorator` works on `async def` methods, and on the dispatch of an asynchronous class."""
     assert browser.post("/decorated/3/").json() == {"number": 3}
