@@ -50,7 +50,7 @@ def _rule(status: int, kind: str) -> FailureRule:
 def _of_missing(error: MultiValueDictKeyError) -> TerminalError:
     """Say what the form or the query does not have."""
     name = error.args[0] if error.args else "something"
-    return TerminalError(f"The request has no {name!r}.", 400, {_KIND: "bad_request"})
+    return TerminalError(f"The request has no {name!r}", 400, {_KIND: "bad_request"})
 
 
 def _of_validation(error: ValidationError) -> TerminalError:
