@@ -8,6 +8,7 @@ that the project's own `handler404` and its like write the answer.
 | `Http404` | terminal 404 | `Http404` |
 | `PermissionDenied` | terminal 403 | `PermissionDenied` |
 | `BadRequest`, `SuspiciousOperation` | terminal 400 | `BadRequest` |
+| `request.POST["name"]` where there is none | terminal 400: the request is the same on each attempt | `BadRequest` |
 | `ValidationError` of models and forms | terminal 400 with the messages | 400, the messages as JSON |
 | `TerminalError` | itself | its status, `{"detail": …}` as JSON |
 | anything else | what `failures=` says, else retried | |
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404, HttpResponse, JsonResponse
+from django.utils.datastructures import MultiValueDictKeyError
 
 from durably.authoring.failures import FailureMap, FailureRule
 from durably.errors import TerminalError
@@ -45,6 +47,12 @@ def _rule(status: int, kind: str) -> FailureRule:
     return rule
 
 
+def _of_missing(error: MultiValueDictKeyError) -> TerminalError:
+    """Say what the form or the query does not have."""
+    name = error.args[0] if error.args else "something"
+    return TerminalError(f"The request has no {name!r}", 400, {_KIND: "bad_request"})
+
+
 def _of_validation(error: ValidationError) -> TerminalError:
     """Take the messages, field by field where they have fields."""
     messages: Any = error.message_dict if hasattr(error, "error_dict") else error.messages
@@ -60,6 +68,7 @@ def django_failures() -> FailureMap:
             PermissionDenied: _rule(403, "denied"),
             SuspiciousOperation: _rule(400, "bad_request"),
             BadRequest: _rule(400, "bad_request"),
+            MultiValueDictKeyError: _of_missing,
             ValidationError: _of_validation,
         }
     )

@@ -70,6 +70,13 @@ def test_exceptions_of_django_keep_their_status(client: Client, how: str, status
     assert (answer.status_code, answer.content) == (status, plain.content)
 
 
+def test_a_missing_field_is_a_bad_request(client: Client):
+    """A form without a field has none on the next attempt either: it is refused, not tried again."""
+    assert client.post("/fail/field/", data={"name": "ada"}).content == b"ada"
+    answer = client.post("/fail/field/", data={"other": "ada"})
+    assert answer.status_code == 400
+
+
 def test_validation_errors_are_answered_with_their_messages(client: Client):
     """A ValidationError is a 400 that says what is wrong, field by field."""
     answer = client.post("/fail/invalid/")

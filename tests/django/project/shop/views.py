@@ -54,6 +54,8 @@ def plain_fail(request: HttpRequest, how: str) -> HttpResponse:
             raise SuspiciousOperation("odd")
         case "bad":
             raise BadRequest("bad")
+        case "field":
+            return HttpResponse(request.POST["name"])
         case "invalid":
             raise ValidationError({"name": ["too long"]})
         case "terminal":
