@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from durably.testing.server import RestateServer
-from tests.django.servers.sites import ROOT, Kind, Site
+from tests.django.servers.sites import ROOT, Kind, Site, migrated_file
 
 KILLS: Final = int(os.environ.get("DURABLY_TASK_KILLS", "1"))
 TASKS: Final = 12  # enqueued before each kill, at most
@@ -65,12 +65,15 @@ class KilledSite(Site):
 
 
 @pytest.fixture(params=["embedded", "restate"])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KilledSite]:
+def site(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[KilledSite]:
     """Give a site under gunicorn, on either runtime."""
+    tables = migrated_file(tmp_path_factory.mktemp("tables"))
     server = RestateServer() if request.param == "restate" else None
     if server is not None:
         server.start()
-    made = KilledSite(Kind(request.param, "gunicorn"), tmp_path, server)
+    made = KilledSite(Kind(request.param, "gunicorn"), tmp_path, server, tables)
     try:
         yield made
     finally:
