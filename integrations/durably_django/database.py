@@ -6,13 +6,14 @@ Owns when connections are closed, and the refusal to wait while a transaction is
 |---|---|
 | before an attempt or a step | what is broken or too old is closed, as Django does before a request |
 | after an attempt or a step | connections of the thread that ran it are closed |
-| a `def` handler is about to wait | connections of its thread are closed: a waiting thread holds none |
+| a handler is about to wait | connections of the thread that its database code runs in are closed |
 | a `def` handler would wait inside `transaction.atomic()` | refused with an error |
 | inside an atomic block | nothing is closed |
 | a durable view is called inside of one | refused with an error |
 
 Code of `async def` handlers that touches the database runs in the one thread of asgiref's `sync_to_async`, so that all
-of them together hold one connection for each database. How many the threads of `def` handlers hold is up to `slots`.
+of them together hold one connection for each database, and none when they wait. How many the threads of `def` handlers
+hold is up to `slots`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import close_old_connections, connections
 
 from durably.authoring.location import caller_location
@@ -106,12 +107,30 @@ def _blocking_attempt(where: str) -> Generator[None, None, None]:
         wait_guard.reset(token)
 
 
+class _SharedGuard:
+    """Watches the waits of `async def` handlers, on the event loop."""
+
+    __slots__ = ()
+
+    def check(self) -> None:
+        """Refuse nothing: a block cannot be open in code that awaits."""
+
+    def release(self) -> None:
+        if shared_slot.is_any_taken:
+            SyncToAsync.single_thread_executor.submit(release_connections)
+
+
+_SHARED_GUARD: Final = _SharedGuard()
+
+
 @asynccontextmanager
 async def _awaiting_attempt() -> AsyncGenerator[None, None]:
     await sync_to_async(_begin_shared)()
+    token = wait_guard.set(_SHARED_GUARD)
     try:
         yield
     finally:
+        wait_guard.reset(token)
         await sync_to_async(shared_slot.end)()
 
 

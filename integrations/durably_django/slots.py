@@ -9,7 +9,7 @@ fails and is tried again, so that handlers which wait for each other in their st
 |---|---|
 | of a `def` handler, or of one of its steps | a slot of `slots` |
 | of the outbox's relay | the same |
-| the one that asynchronous handlers share | the only slot of `shared_slot`, also while they wait |
+| the one that asynchronous handlers share | the only slot of `shared_slot` |
 | of a web request | nothing: the web server bounds them |
 
 A PostgreSQL server counts a connection until its process for it has ended, which is after it was closed here. A slot
@@ -110,6 +110,11 @@ class ConnectionSlots:
             with self._changed:
                 self._taken -= 1
                 self._changed.notify()
+
+    @property
+    def is_any_taken(self) -> bool:
+        """Whether some thread has a slot, and so a connection."""
+        return self._taken > 0
 
     @property
     def is_counting(self) -> bool:

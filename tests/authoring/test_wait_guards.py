@@ -1,7 +1,8 @@
-"""Guards of waits in `def` handlers: asked before each, told before the thread blocks."""
+"""Guards of waits: asked before each of a `def` handler, told before any handler has nothing left to do."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from durably.authoring.contexts import Context
 from durably.authoring.sync_contexts import SyncContext
 from durably.authoring.wait_guards import wait_guard
 from durably.errors import UsageError
-from tests.authoring.playing import SYNC, Play
+from tests.authoring.playing import ASYNC, SYNC, Play
 
+asynchronous = pytest.mark.parametrize("play", ASYNC, indirect=True, ids=str)
 synchronous = pytest.mark.parametrize("play", SYNC, indirect=True, ids=str)
 
 
@@ -74,3 +77,33 @@ def test_a_guard_can_refuse(play: Play) -> None:
 
     assert play(None, handle, cuts=False).result == "done"
     assert set(refused) <= {"not here"}
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.times = 0
+
+    def check(self) -> None:
+        raise UsageError("only def handlers are asked")
+
+    def release(self) -> None:
+        self.times += 1
+
+
+@asynchronous
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_guard_is_told_before_an_async_handler_waits(play: Play, tasks: int) -> None:
+    """With one task and with several it hears of each wait that does not suspend, and is never asked."""
+    told = _Told()
+
+    async def handle(ctx: Context) -> str:
+        token = wait_guard.set(told)
+        try:
+            waits = [ctx.sleep(timedelta(seconds=1)) for _ in range(tasks)]
+            await asyncio.gather(*waits) if tasks > 1 else await waits[0]
+        finally:
+            wait_guard.reset(token)
+        return "done"
+
+    assert play(handle, None, cuts=False).result == "done"
+    assert told.times >= 1 or play.setting.carrier != "streaming"

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from django.db import connections
 from django.test import Client
 
@@ -87,15 +88,17 @@ class _Counting:
             self.kept.append(connection)
 
 
-def test_many_that_wait_hold_no_connection(quick_client: Client):
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_many_that_wait_hold_no_connection(quick_client: Client, colour: str):
     """Two hundred invocations that wait, after each has used the database, hold no connection together."""
     waiting = 200
+    handler: Any = services.wait_and_end_async if colour == "async" else services.wait_and_end
     counting = _Counting(set(), set())
     ask = runtime.link.sync_client()
     with counting:
-        handles = [ask.send(services.use_and_wait, f"w{number}") for number in range(waiting)]
+        handles = [ask.send(handler, colour) for _ in range(waiting)]
         deadline_s = time.monotonic() + 30
-        while Entry.objects.filter(text__startswith="waits ").count() < waiting:
+        while Entry.objects.filter(text__startswith=f"{colour} waits ").count() < waiting:
             assert time.monotonic() < deadline_s, "they did not get there"
             time.sleep(0.05)
         open_now = waiting
@@ -104,6 +107,8 @@ def test_many_that_wait_hold_no_connection(quick_client: Client):
             own = connections["default"]
             open_now = sum(each.connection is not None for each in counting.kept if each is not own)
     assert open_now == 0
-    for awakeable_id in Entry.objects.filter(text__startswith="waits ").values_list("text", flat=True):
-        ask.resolve_awakeable(awakeable_id.split()[1], 1)
-    assert sum(ask.attach(handle.invocation_id, type_hint=int) for handle in handles) == waiting
+    for text in Entry.objects.filter(text__startswith=f"{colour} waits ").values_list("text", flat=True):
+        ask.resolve_awakeable(text.split()[-1], 1)
+    for handle in handles:
+        ask.attach(handle.invocation_id)
+    assert Entry.objects.filter(text=f"{colour} ended").count() == waiting

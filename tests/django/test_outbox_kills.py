@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.django.postgres import PostgresServer
 
 ROOT: Final = Path(__file__).parents[2]
-KILLS: Final = int(os.environ.get("DURABLY_OUTBOX_KILLS", "6"))
+KILLS: Final = int(os.environ.get("DURABLY_OUTBOX_KILLS", "5"))
 
 
 class Place:

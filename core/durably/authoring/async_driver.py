@@ -29,6 +29,7 @@ from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
 from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure, written
 from durably.authoring.step_managers import ManagedFunction
+from durably.authoring.wait_guards import wait_guard
 from durably.errors import (
     InvocationCancelledError,
     ProtocolError,
@@ -117,6 +118,8 @@ class AsyncDriver:
         context, machine, handle = self._context, self._machine, future.handle
         while True:
             if progress is _WAIT:
+                if (guard := wait_guard.get()) is not None:
+                    guard.release()
                 try:
                     yield from self.channel.exchange()  # type: ignore[misc]
                 except BaseException as error:
@@ -159,6 +162,8 @@ class AsyncDriver:
             except ProtocolError as error:
                 raise context.broken(error) from error
             if progress is _WAIT:
+                if (guard := wait_guard.get()) is not None:
+                    guard.release()
                 try:
                     yield from self.channel.exchange()  # type: ignore[misc]
                 except BaseException as error:

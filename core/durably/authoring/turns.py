@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from durably.authoring.futures import DurableFuture
 from durably.authoring.replay_logging import attempt_logger
+from durably.authoring.wait_guards import wait_guard
 from durably.errors import DurablyError, ProtocolError, SdkInternalBaseException, SdkInternalException
 from durably.machine import AwaitTree, Combinator, Combined, Progress
 
@@ -62,6 +63,7 @@ class Turns:
         "_context",
         "_decoding",
         "_driver",
+        "_guard",
         "_loop",
         "_quiet_passes",
         "_resting",
@@ -79,6 +81,7 @@ class Turns:
         self._loop = driver.main.get_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiters: list[Waiter] = []
+        self._guard = wait_guard.get()
         self._variables = Variables()  # our own callbacks carry none of the handler's context variables
         self._scheduled = False
         self._decoding = False
@@ -205,6 +208,8 @@ class Turns:
             progress = machine.progress(self._tree())
             if progress is Progress.WAIT:
                 self._resting = True
+                if self._guard is not None:
+                    self._guard.release()
                 driver.channel.read_ahead()
                 return
             if progress is Progress.EXECUTE_RUN:
