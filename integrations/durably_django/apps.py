@@ -26,11 +26,9 @@ class DurablyConfig(AppConfig):
         """Find services, and stand by for requests."""
         from durably_django.checks import register_checks
         from durably_django.discovery import find_services
-        from durably_django.failures import django_failures
         from durably_django.runtime import runtime
 
         register_checks()
-        runtime.endpoint.failures = django_failures() | runtime.endpoint.failures
         runtime.bind(*find_services())
         look_later(runtime.look)
         request_started.connect(runtime.start_for_request, dispatch_uid="durably-start")

@@ -37,7 +37,7 @@ from durably.errors import ConfigurationError, DurablyError
 from durably.web.settings import Settings
 from durably_django.decorating import is_durable
 from durably_django.discovery import all_patterns
-from durably_django.settings import configured, max_connections
+from durably_django.settings import configured, configured_objects, max_connections
 
 __all__ = ["check_routes", "check_settings", "register_checks"]
 
@@ -58,6 +58,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     try:
         read = configured()
         max_connections()
+        configured_objects()
     except ConfigurationError as error:
         return [
             Error(

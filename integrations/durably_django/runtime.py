@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from durably.endpoint import Endpoint
 from durably.web.link import Link
-from durably_django.settings import configured, max_connections
+from durably_django.settings import configured, configured_objects, max_connections
 
 if TYPE_CHECKING:
     from durably.authoring.endpoint import AnyService
@@ -40,8 +40,8 @@ class Runtime:
 
     Attributes:
         endpoint: Where services are bound.
-        options: Of the embedded engine; set it before the start.
-        hosting: How handlers are run; set it before the start.
+        options: Of the embedded engine, before those of the settings; set it before the start.
+        hosting: How handlers are run, before what the settings say; set it before the start.
         clock: Of the embedded engine, for tests.
     """
 
@@ -130,7 +130,8 @@ class Runtime:
             DurablyError: A setting, a service or the store cannot be used.
         """
         await asyncio.to_thread(self.prepare)
-        link = Link(configured(), self.endpoint, options=options, hosting=self.hosting, clock=self.clock, http=http)
+        hosting = self.hosting or configured_objects().hosting
+        link = Link(configured(), self.endpoint, options=options, hosting=hosting, clock=self.clock, http=http)
         await link.start()
         self._link, self._pid = link, os.getpid()
         self._start_relay()
@@ -144,7 +145,9 @@ class Runtime:
 
     def unstarted_link(self) -> Link:
         """Make a link with the settings as they are now; nothing is opened."""
-        return Link(configured(), self.endpoint, options=self.options, hosting=self.hosting, clock=self.clock)
+        given = configured_objects()
+        options, hosting = self.options or given.options, self.hosting or given.hosting
+        return Link(configured(), self.endpoint, options=options, hosting=hosting, clock=self.clock)
 
     def look(self) -> None:
         """Find everything, and make the link that will be started; for tools, which find services by it.
@@ -164,8 +167,13 @@ class Runtime:
         """
         from durably_django.database import equip
         from durably_django.discovery import find_views
+        from durably_django.failures import django_failures
         from durably_django.slots import slots
 
+        given = configured_objects()
+        self.endpoint.failures = django_failures() | given.failures
+        if given.codec is not None:
+            self.endpoint.set_journal_value_codec(given.codec)
         slots.resize(max_connections())
         find_views()
         for service in self.endpoint.services.values():
