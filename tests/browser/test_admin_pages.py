@@ -128,6 +128,23 @@ def test_the_theme_is_that_of_the_person(context: BrowserContext, site: str):
     page.close()
 
 
+def test_the_list_is_laid_out_as_others(context: BrowserContext, site: str):
+    """The search stands above the table and the filters beside it; on a telephone they follow each other."""
+    page = log_in(context, site, "ada", PASSWORD)
+    page.goto(site + LIST)
+
+    def box(name: str) -> dict[str, float]:
+        return page.evaluate("name => document.querySelector(name).getBoundingClientRect().toJSON()", name)
+
+    table, filters = box("#changelist .results"), box("#changelist-filter")
+    assert box("#toolbar")["bottom"] <= table["top"]
+    assert table["right"] < filters["left"]
+    assert abs(filters["top"] - box("#toolbar")["top"]) < 5
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert abs(box("#changelist-filter")["left"] - box("#toolbar")["left"]) < 40
+    page.close()
+
+
 def test_the_pictures_can_be_taken_again(context: BrowserContext, site: str, tmp_path: Path):
     """Those in the documentation are there, small, and of the size that is taken now."""
     take(context, site, tmp_path)
