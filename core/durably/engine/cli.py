@@ -22,11 +22,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from durably.engine.engine import Engine
-from durably.engine.records import EngineOptions, Limits, RetryPolicy
+from durably.engine.records import EngineOptions
 from durably.engine.serving import HttpServer, bind
 from durably.errors import ConfigurationError, DurablyError, StoreError
 from durably.protocol.manifest import OnMaxAttempts
@@ -70,9 +71,11 @@ def _attempts(text: str) -> int | None:
     return None if text == "unlimited" else int(text)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command to `parser`."""
-    defaults, retries = EngineOptions(), RetryPolicy()
+def add_arguments(parser: argparse.ArgumentParser, defaults: EngineOptions | None = None) -> None:
+    """Add the arguments of the command to `parser`; what is not given there is as in `defaults`."""
+    defaults = defaults or EngineOptions()
+    retries = defaults.retry_policy
+    parser.set_defaults(defaults=defaults)
     parser.add_argument("--db", default="durably.db", metavar="FILE", help="the file; `:memory:` for none")
     parser.add_argument(
         "--host",
@@ -130,12 +133,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=retries.max_attempts,
         help="a number, or `unlimited` (default: %(default)s)",
     )
-    parser.add_argument("--retry-on-max-attempts", choices=("pause", "kill"), default="pause")
-    parser.add_argument("--lazy-state", action="store_true", help="send no state along with attempts")
+    parser.add_argument(
+        "--retry-on-max-attempts", choices=("pause", "kill"), default=retries.on_max_attempts.value.lower()
+    )
+    parser.add_argument(
+        "--lazy-state",
+        action="store_true",
+        default=defaults.enable_lazy_state,
+        help="send no state along with attempts",
+    )
     parser.add_argument(
         "--max-protocol-version", type=int, choices=(5, 6, 7), default=int(defaults.max_protocol_version)
     )
-    parser.add_argument("--attempts-in-flight", type=int, default=Limits().attempts_in_flight, metavar="N")
+    parser.add_argument("--attempts-in-flight", type=int, default=defaults.limits.attempts_in_flight, metavar="N")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
@@ -263,13 +273,16 @@ def url_of_file(db: str) -> str:
 
 
 def _options(arguments: argparse.Namespace) -> EngineOptions:
-    return EngineOptions(
+    defaults: EngineOptions = arguments.defaults
+    return replace(
+        defaults,
         inactivity_timeout_ms=arguments.inactivity_timeout,
         abort_timeout_ms=arguments.abort_timeout,
         journal_retention_ms=arguments.journal_retention,
         idempotency_retention_ms=arguments.idempotency_retention,
         workflow_retention_ms=arguments.workflow_retention,
-        retry_policy=RetryPolicy(
+        retry_policy=replace(
+            defaults.retry_policy,
             initial_interval_ms=arguments.retry_initial_interval,
             factor=arguments.retry_factor,
             max_interval_ms=arguments.retry_max_interval,
@@ -278,7 +291,7 @@ def _options(arguments: argparse.Namespace) -> EngineOptions:
         ),
         enable_lazy_state=arguments.lazy_state,
         max_protocol_version=ProtocolVersion(arguments.max_protocol_version),
-        limits=Limits(attempts_in_flight=arguments.attempts_in_flight),
+        limits=replace(defaults.limits, attempts_in_flight=arguments.attempts_in_flight),
     )
 
 

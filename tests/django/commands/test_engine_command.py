@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ import httpx
 import pytest
 from django.test import Client, override_settings
 
+from durably.engine import cli
+from durably.engine.options import EngineOptions, Limits, RetryPolicy
+from durably.protocol.manifest import OnMaxAttempts
 from durably.testing.ports import free_port
 from durably_django import sync_client
 from durably_django.runtime import runtime
@@ -107,3 +112,20 @@ def test_what_cannot_start_says_why(quick_client: Client, url: str, arguments: t
     with override_settings(DURABLY={"URL": url}):
         outcome = run("durably_engine", *arguments)
     assert (outcome.out, outcome.code != 0, text in outcome.said) == ("", True, True), outcome
+
+
+def test_it_runs_with_the_options_of_the_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """What the command line does not say is as in the settings, which the web workers read too."""
+    seen: list[EngineOptions] = []
+
+    async def serve(arguments: argparse.Namespace, *_: object) -> int:
+        seen.append(cli._options(arguments))
+        return 0
+
+    monkeypatch.setattr(cli, "serve", serve)
+    policy = RetryPolicy(max_attempts=3, on_max_attempts=OnMaxAttempts.KILL)
+    options = EngineOptions(retry_policy=policy, journal_retention_ms=7, limits=Limits(future_depth=9))
+    with override_settings(DURABLY={"URL": f"sqlite:///{tmp_path}/engine.db", "OPTIONS": options}):
+        assert run("durably_engine").code == 0
+        assert run("durably_engine", "--journal-retention", "5s").code == 0
+    assert seen == [options, replace(options, journal_retention_ms=5000)]

@@ -27,7 +27,7 @@ from durably.engine.locations import read_url
 from durably.errors import DurablyError
 from durably_django.management.output import failed, or_fail
 from durably_django.runtime import runtime
-from durably_django.settings import configured
+from durably_django.settings import configured, configured_objects
 
 if TYPE_CHECKING:
     from durably.engine.records import EngineOptions
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the options of `durably engine`; what stands in the settings need not be given."""
-        cli.add_arguments(parser)
+        cli.add_arguments(parser, or_fail(configured_objects).options)
         parser.set_defaults(db=None, ingress_port=None, admin_port=None)
 
     def handle(self, *args: Any, **options: Any) -> None:

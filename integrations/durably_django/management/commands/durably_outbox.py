@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from durably.errors import DurablyError
+from durably_django.management.output import or_fail
 
 __all__ = ["Command"]
 
@@ -36,10 +36,7 @@ class Command(BaseCommand):
         from durably_django.outbox.relay import relay
         from durably_django.runtime import runtime
 
-        try:
-            runtime.start(sends_outbox=False)
-        except DurablyError as error:
-            raise CommandError(error.message) from error
+        or_fail(lambda: runtime.start(sends_outbox=False))
         try:
             sent = relay.drain()
             while options["watch"]:
