@@ -130,6 +130,9 @@ def _serve_linked(options: DevOptions, loaded: Loaded) -> int:
         admin_url=settings.admin_url,
         endpoint_url=None if settings.is_embedded else options.base_url + settings.prefix,
     )
+    if loaded.kind.is_wsgi:  # which starts its runtime with the first request
+        health = f"{options.base_url}{settings.prefix}/health"
+        threading.Thread(target=_answers, args=(health,), name="durably-dev-first-request", daemon=True).start()
     serve(server, loaded.application, options.host, options.port)
     return 0
 
