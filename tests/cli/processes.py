@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ import httpx
 from durably.testing.ports import free_port
 from outside.effects import EffectsLog
 from outside.running import Outside, run_outside
+from postoffice import PostOffice
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_projects" / "fastapi_checkout"
+REPORTS = EXAMPLE.with_name("flask_reports")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Dev:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give this process's environment without what chooses a runtime, or a project of other tests."""
-    chosen = ("DURABLY_", "SHOP_", "DJANGO_SETTINGS_MODULE")
+    chosen = ("DURABLY_", "SHOP_", "REPORTS_", "DJANGO_SETTINGS_MODULE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(chosen)}
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
@@ -97,6 +100,29 @@ def copied_example(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
                 "SHOP_PACKING_SECONDS": "3600",
             },
         )
+
+
+@contextmanager
+def copied_reports(folder: Path) -> Generator[tuple[Path, dict[str, str]]]:
+    """Copy the report app, make its tables, and run its mail server; gives the copy and its environment."""
+    copy, port = folder / "copy", free_port()
+    shutil.copytree(REPORTS, copy, ignore=shutil.ignore_patterns("__pycache__", "tests", "*.db*", "instance"))
+    env = {
+        "REPORTS_MAIL_PORT": str(port),
+        "REPORTS_SETTLE_SECONDS": "0",
+        "REPORTS_SQLALCHEMY_DATABASE_URI": f"sqlite:///{copy / 'reports.db'}",
+        "DURABLY_SECRET_KEY": "only for this test",
+    }
+    line = [sys.executable, "-m", "flask", "--app", "reports", "init"]
+    subprocess.run(line, cwd=copy, env=environment(env), check=True, capture_output=True, timeout=60)
+    with PostOffice(port, folder / "mails.jsonl") as office:
+        serving = threading.Thread(target=office.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield copy, env
+        finally:
+            office.shutdown()
+            serving.join()
 
 
 def answers(url: str) -> bool:

@@ -1,7 +1,8 @@
 """Loading what `MODULE:APP` names, and finding out what it is.
 
 Owns the import, with the working directory in the path as web servers have it, and the search for services: those of
-`durably.app` and `durably.wsgi_app` are asked for; those of an adapter for a web framework are found by its link.
+`durably.app` and `durably.wsgi_app` are asked for; those of an adapter for a web framework are found by its link, which
+Flask applications keep with their extensions.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from durably.authoring.services import DefinedService
 from durably.cli.exits import CommandError, Exit
 from durably.endpoint import Endpoint
+from durably.errors import DurablyError
 from durably.hosting.asgi import AsgiApp
 from durably.hosting.wsgi import WsgiApp
 from durably.web.link import Link, links
@@ -173,7 +175,8 @@ def _attribute(module: Any, path: str, target: str) -> Any:
 
 
 def _classified(target: str, found: Any) -> Loaded:
-    linked = links()
+    own = _own_link(found)
+    linked = links() if own is None else [own]
     bound: tuple[Endpoint, ...] = tuple({id(each.endpoint): each.endpoint for each in linked}.values())
     link = linked[0] if linked else None
     if isinstance(found, AsgiApp):
@@ -193,6 +196,21 @@ def _classified(target: str, found: Any) -> Loaded:
     if not callable(found):
         raise LoadError(f"{target!r} is a {type(found).__name__}, which nothing can serve.")
     return Loaded(target, found, _kind_of(found), bound, link)
+
+
+def _own_link(application: Any) -> Link | None:
+    """Give the link that an application keeps itself, with its extensions, and makes when it is first asked for.
+
+    Raises:
+        LoadError: It cannot be made.
+    """
+    extensions: Any = getattr(application, "extensions", None)
+    keeper: Any = cast("dict[str, Any]", extensions).get("durably") if isinstance(extensions, dict) else application
+    try:
+        link = getattr(keeper, "link", None)
+    except DurablyError as error:
+        raise LoadError(f"Its Durably cannot be used: {error.message}", hint=error.hint) from error
+    return link if isinstance(link, Link) else None
 
 
 def _kind_of(application: Any) -> Kind:

@@ -7,6 +7,7 @@ stream; otherwise whatever serves the interface. The modules are imported when t
 |---|---|
 | ASGI, called by a Restate Server | hypercorn, uvicorn |
 | ASGI | uvicorn, hypercorn |
+| WSGI, called by a Restate Server | werkzeug, waitress (which hides who is local, so it takes signed requests only) |
 | WSGI | waitress, werkzeug |
 """
 
@@ -41,8 +42,8 @@ def choose_server(*, is_wsgi: bool, is_called_back: bool, wanted: str | None = N
         MissingExtraError: None is installed.
     """
     fitting = ("waitress", "werkzeug") if is_wsgi else ("uvicorn", "hypercorn")
-    if is_called_back and not is_wsgi:
-        fitting = ("hypercorn", "uvicorn")
+    if is_called_back:
+        fitting = fitting[::-1]
     if wanted is not None:
         if wanted not in fitting:
             raise UsageError(f"{wanted} does not serve this application.", hint=f"There are {' and '.join(fitting)}.")

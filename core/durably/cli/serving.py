@@ -134,6 +134,9 @@ def _serve_linked(options: DevOptions, loaded: Loaded) -> int:
     )
     for start in loaded.starts:
         start()
+    if loaded.kind.is_wsgi and not loaded.starts:  # it starts its runtime with the first request
+        health = f"{options.base_url}{settings.prefix}/health"
+        threading.Thread(target=_answers, args=(health,), name="durably-dev-first-request", daemon=True).start()
     serve(server, loaded.application, options.host, options.port)
     return 0
 

@@ -135,9 +135,9 @@ def test_routes_of_the_runtime(cell: Cell):
 async def test_callers_who_wait(cell: Cell):
     """Handlers that wait hold no thread, and their callers no worker: many wait as long as one.
 
-    On four sync workers a hundred of them, each 5 s; elsewhere fewer, for a moment.
+    On four workers without threads a hundred of them, each 5 s; elsewhere fewer, for a moment.
     """
-    is_sync = cell.kind.server in ("sync", "uwsgi")
+    is_sync = cell.kind.server == "sync" or str(cell.kind) == "embedded-uwsgi"
     count, nap_s = (NAPS, NAP_S) if is_sync else (8, 0.3)
     started_s = time.monotonic()
     async with cell.async_client() as client:
