@@ -221,7 +221,7 @@ class Link:
     def _engine_options(self) -> EngineOptions | None:
         """Give the options that were given. In memory there is nothing to wait for: retries are few and end."""
         from durably.engine.locations import read_url
-        from durably.engine.options import EngineOptions, OnMaxAttempts, RetryPolicy
+        from durably.engine.records import EngineOptions, OnMaxAttempts, RetryPolicy
 
         if self._options is not None or read_url(self.settings.url).path is not None:
             return self._options
