@@ -432,8 +432,8 @@ def test_what_was_awaited_is_forgotten_when_the_handler_goes_on():
     """A step's result tells that the handler does not wait for what it reported before."""
     box = Box()
     invocation_id = box.started()
-    future = messages.Future(waiting_completions=[1], waiting_signals=[1], combinator_type=1)
-    box.send(invocation_id, run(1), frame(T.AWAITING_ON, messages.AwaitingOn(awaiting_on=future)))
+    awaited = messages.AwaitingOn(awaiting_on=messages.Future(waiting_completions=[1], combinator_type=1))
+    box.send(invocation_id, run(1), frame(T.AWAITING_ON, awaited))
     box.send(invocation_id, run(2), proposal(2))
     assert box.get(invocation_id).awaiting_on is None
 

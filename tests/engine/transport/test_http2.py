@@ -128,6 +128,25 @@ async def test_a_slow_reader_holds_back_its_own_stream_only():
         assert connection.h2.local_flow_control_window(first) == 70000
 
 
+async def test_the_end_may_come_with_more_than_half_a_window():
+    """What is taken while it is being read gives no window back to a stream that has ended on both sides."""
+    async with h2_peer() as peer, http_transport(peer.uri, stream_window_bytes=1000) as transport:
+        stream, connection, number = await opened(transport, peer)
+        await stream.half_close()
+        await connection.event(StreamEnded)
+        connection.head(number)
+        got: list[bytes] = []
+        reading = asyncio.create_task(stream.hand_over(lambda data: got.append(data) is None))
+        await asyncio.sleep(0)
+        connection.data(number, bytes(900), end_stream=True)
+        assert await asyncio.wait_for(reading, 5) is False
+        assert got == [bytes(900)]
+        other = await transport.open("/invoke/S/h", HEADERS)
+        connection.head(await connection.request(), end_stream=True)
+        assert await other.receive() is None
+        assert peer.accepted == 1
+
+
 async def test_a_reset_stream_fails_and_others_go_on():
     """RST_STREAM fails one attempt; REFUSED_STREAM says that it can be tried again at once."""
     async with h2_peer() as peer, http_transport(peer.uri) as transport:

@@ -118,7 +118,8 @@ class Response:
         """
         while not self._chunks:
             if self.is_over:
-                return self._end()
+                self._raise_failure()
+                return None
             reader = self._reader = asyncio.get_running_loop().create_future()
             try:
                 await reader
@@ -138,7 +139,7 @@ class Response:
                 if not take(self._taken()):
                     return True
             if self.is_over:
-                self._end()
+                self._raise_failure()
                 return False
             reader = self._reader = asyncio.get_running_loop().create_future()
             if self._variables is None:
@@ -176,7 +177,7 @@ class Response:
         self._on_taken(len(data))
         return data
 
-    def _end(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
 

@@ -41,6 +41,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError as H2ProtocolError
+from h2.exceptions import StreamClosedError
 
 from durably.engine.transport.budgets import Budget
 from durably.engine.transport.contract import FailureKind, TransportError
@@ -135,7 +136,8 @@ class Http2Connection(asyncio.Protocol):
         """Give the stream's window back, in large steps."""
         stream.untold_bytes += size
         if stream.untold_bytes * 2 >= self._options.stream_window_bytes and stream.id in self._streams:
-            self._h2.increment_flow_control_window(stream.untold_bytes, stream.id)
+            with contextlib.suppress(StreamClosedError):  # its end was read together with what was just taken
+                self._h2.increment_flow_control_window(stream.untold_bytes, stream.id)
             stream.untold_bytes = 0
             self._sender.schedule()
 
