@@ -6,6 +6,8 @@ registered, and the first request of a serving process is waited for.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.core.signals import request_started
 
@@ -19,8 +21,8 @@ class DurablyConfig(AppConfig):
 
     name = "durably_django"
     label = "durably"
-    verbose_name = "Durably"
-    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name: Any = "Durably"
+    default_auto_field: Any = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Find services, and stand by for requests."""

@@ -37,7 +37,7 @@ class OutboxMessage(models.Model):
     class Meta:
         """Says how the table is shown."""
 
-        ordering = ("due_at",)
+        ordering: tuple[str, ...] = ("due_at",)
         verbose_name = "outbox message"
 
     def __str__(self) -> str:

@@ -1,19 +1,22 @@
 """Makes the table of the outbox."""
 
 import uuid
+from collections.abc import Sequence
+from typing import ClassVar
 
 import django.utils.timezone
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
     """Makes the table."""
 
-    initial = True
+    initial: ClassVar[bool | None] = True
 
-    dependencies = []
+    dependencies: ClassVar[Sequence[tuple[str, str]]] = []
 
-    operations = [
+    operations: ClassVar[Sequence[Operation]] = [
         migrations.CreateModel(
             name="OutboxMessage",
             fields=[
