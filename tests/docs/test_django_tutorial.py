@@ -112,7 +112,7 @@ def test_the_tutorial(tmp_path: Path):
     project, text = Project(tmp_path), PAGE.read_text("utf-8")
     commands = [each for each in COMMAND.findall(text) if not each[1].startswith("runserver")]
     assert [arguments.split()[0] for _, arguments in commands] == [
-        "startproject", "startapp", "makemigrations", "migrate",
+        "startproject", "startapp", "makemigrations", "migrate", "test",
     ]  # fmt: skip
     for program, arguments in commands[:2]:
         project.run(program, arguments)

@@ -39,6 +39,7 @@ _FRAMEWORKS: Final = (
     ("quart.", "ASGI"),
     ("django.core.handlers.asgi", "DJANGO_ASGI"),
     ("durably_django.asgi", "DJANGO_ASGI"),
+    ("durably_django.wsgi", "DJANGO_WSGI"),
     ("django.core.handlers.wsgi", "DJANGO_WSGI"),
 )
 _WSGI_PARAMETERS: Final = 2

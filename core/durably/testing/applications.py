@@ -19,7 +19,7 @@ from durably.hosting.options import DEFAULT_HOSTING, Unsigned
 if TYPE_CHECKING:
     from durably.authoring.codec import JournalValueCodec, JournalValueCodecProvider
 
-__all__ = ["HasEndpoint", "HasLink", "Tested", "tested"]
+__all__ = ["HasEndpoint", "HasLink", "Prepares", "Tested", "tested"]
 
 
 @runtime_checkable
@@ -43,6 +43,15 @@ class HasLink(Protocol):
     @property
     def link(self) -> HasEndpoint:
         """The link."""
+        ...
+
+
+@runtime_checkable
+class Prepares(HasEndpoint, Protocol):
+    """An adapter's object that finds services when it is told to, and starts nothing by it."""
+
+    def prepare(self) -> None:
+        """Find all services, and make their handlers ready."""
         ...
 
 
@@ -75,6 +84,9 @@ def tested(app_or_services: Any, codec: JournalValueCodec | JournalValueCodecPro
         RegistrationError: Two services have the same name.
     """
     given = app_or_services
+    if isinstance(given, Prepares):  # first: to ask for a link may start the application's own runtime
+        given.prepare()
+        given = given.endpoint
     if isinstance(given, HasLink):
         given = given.link.endpoint
     if isinstance(given, AsgiApp):

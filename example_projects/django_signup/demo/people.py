@@ -17,6 +17,8 @@ __all__ = ["Browser", "Habit", "Person"]
 PASSWORD = "correct horse battery"
 _AGAIN_AFTER_SECONDS = 0.1
 _LINK = re.compile(r"http://\S+/accounts/confirm/\S+")
+_IS_THERE = "Your account is there"
+_ENDS = re.compile(f"{_IS_THERE}|Nobody opened the link")
 _BAD_REQUEST, _GONE = 400, 410
 
 
@@ -110,9 +112,11 @@ class Person:
         if self.habit is Habit.LATE:
             self.restarted.wait(PATIENCE_SECONDS)
         page = self._confirm(link.removeprefix(self.place.url))
+        if not self.was_gone:
+            found = until(f"the account of {self.name}", lambda: _ENDS.search(self.browser.get(page).text))
+            self.was_gone = found[0] != _IS_THERE
         if self.was_gone:
             return
-        until(f"the account of {self.name}", lambda: "Your account is there" in self.browser.get(page).text)
         until(f"{self.name} to be let in", lambda: self.browser.sign_in(self.name, PASSWORD))
         for sku, quantity in self.orders:
             self._order(sku, quantity)

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from email import message_from_bytes
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +154,9 @@ class Place:
         for path in (self.directory / "mails").glob("*.log"):
             *whole, _ = path.read_bytes().split(_SEPARATOR)
             for each in whole:
-                read = message_from_bytes(each.lstrip())
+                read = BytesParser(EmailMessage, policy=policy.default).parsebytes(each.lstrip())
                 key = str(read["Message-ID"]).strip("<>").partition("@")[0]
-                text = str(read.get_payload(decode=True), "utf-8") if not read.is_multipart() else ""
+                text = str(read.get_content())
                 found.append((path.name, Mail(str(read["To"]), key, text)))
         return [mail for _, mail in sorted(found, key=lambda each: each[0])]
 

@@ -143,8 +143,9 @@ def _others(story: Story, books: Books, console: Console) -> list[str]:
     seen = _seen_by_staff(story)
     console.print(f"The staff sees {seen} sign-ups at /admin/accounts/signup/.")
     wrong = [f"{left[sku]} of {sku} are left" for sku in _STOCK if left[sku] != _STOCK[sku] - sold[sku]]
-    if refused != 1:
-        wrong.append(f"{refused} orders were refused instead of 1")
+    hopeless = sum(("compass", 5) in person.orders and not person.was_gone for person in story.people)
+    if refused != hopeless:
+        wrong.append(f"{refused} orders were refused instead of {hopeless}")
     if seen != len(story.people):
         wrong.append(f"the staff sees {seen} sign-ups of {len(story.people)}")
     return wrong
