@@ -15,6 +15,7 @@ Owns the checks below; `manage.py check` and `runserver` run them.
 | `durably.W004` | the routes are missing |
 | `durably.W005` | the engine keeps all in memory, or in the working directory, outside of `DEBUG` |
 | `durably.W006` | an `async def` view under `ATOMIC_REQUESTS`, which Django refuses to serve |
+| `durably.W007` | the folder of the engine's file does not exist |
 """
 
 from __future__ import annotations
@@ -105,18 +106,28 @@ def _check_place(read: Settings, magic: Callable[[str], int | None] = magic_of) 
     path = read_url(read.url).path
     if path is None:
         return []
-    place = Path(path).absolute().parent
+    folder = place = Path(path).absolute().parent
     while not place.exists() and place != place.parent:
         place = place.parent
+    found: list[CheckMessage] = []
+    if place != folder:
+        found.append(
+            Warning(
+                f"The folder of the engine's file {path} does not exist: durable views cannot be served without it.",
+                hint=f"Make {folder}, for the account that the web server runs as.",
+                id="durably.W007",
+            )
+        )
     name = NETWORK_FILE_SYSTEMS.get(magic(str(place)) or 0)
     if name is None:
-        return []
+        return found
     return [
+        *found,
         Error(
             f"The engine's file {path} is on a network file system ({name}), where its locks do not hold.",
             hint='Put it on a local disk. For several hosts, run a Restate Server, and set DURABLY["URL"] to it.',
             id="durably.E004",
-        )
+        ),
     ]
 
 

@@ -28,6 +28,7 @@ SERVER = {"URL": "http://127.0.0.1:8080"}
         ({"DURABLY": {"URL": "memory://"}, "DEBUG": False}, ["durably.W005"]),
         ({"DURABLY": {"URL": "sqlite:///here.db"}, "DEBUG": False}, ["durably.W005"]),
         ({"DURABLY": {"URL": "sqlite:////var/lib/there.db"}, "DEBUG": False}, []),
+        ({"DURABLY": {"URL": "sqlite:////var/lib/not/there.db"}, "DEBUG": False}, ["durably.W007"]),
         ({"DURABLY": {}}, ["durably.W001"]),
         ({"DURABLY": {"PREFIX": "/restate"}}, ["durably.W001"]),
         ({"DURABLY": {"URL": "memory://", "MAX_CONNECTIONS": 0}}, ["durably.E001"]),
@@ -81,9 +82,9 @@ def test_a_file_on_a_network_file_system_is_an_error(tmp_path: Path):
     """The engine's file must not be shared by hosts; the nearest folder that exists is looked at."""
     nfs = 0x6969
     read = read_settings({"url": f"sqlite:///{tmp_path}/not/yet/there.db"}, {}, {})
-    assert [each.id for each in _check_place(read, lambda _: nfs)] == ["durably.E004"]
+    assert [each.id for each in _check_place(read, lambda _: nfs)] == ["durably.W007", "durably.E004"]
     asked: list[str] = []
-    assert _check_place(read, lambda place: asked.append(place)) == []
+    assert [each.id for each in _check_place(read, lambda place: asked.append(place))] == ["durably.W007"]
     assert asked == [str(tmp_path)]
 
 

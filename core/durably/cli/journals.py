@@ -178,8 +178,9 @@ async def _replay_all(
     if not journals:
         tell("There are no journals to replay.")
     else:
-        words = "all of them are followed" if not mismatches else f"{len(mismatches)} are not followed"
-        tell(f"{len(journals)} journals were replayed: {words}.")
+        count, lost = len(journals), len(mismatches)
+        words = f"{lost} {'is' if lost == 1 else 'are'} not followed" if lost else "all of them are followed"
+        tell(f"{count} {'journal was' if count == 1 else 'journals were'} replayed: {words}.")
     return Exit.FAILED if mismatches else Exit.OK
 
 
