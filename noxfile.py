@@ -100,7 +100,8 @@ def django(session: nox.Session, version: str) -> None:
     apart = ("--ignore=tests/django/servers", "--ignore=tests/django/test_example_project.py")
     paths = session.posargs or ["tests/django", *apart]
     # What a version says about its own future is not about us.
-    session.run("python", "-m", "pytest", "-q", "-W", "ignore::DeprecationWarning", *paths)
+    quiet = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
+    session.run("python", "-m", "pytest", "-q", *quiet, *paths)
 
 
 @nox.session
