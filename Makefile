@@ -67,7 +67,7 @@ format: $(STAMP) ## rewrite what can be rewritten
 types: $(STAMP) ## mypy and pyright
 	@$(BIN)/mypy
 	@$(BIN)/pyright
-	@. $(BIN)/activate && for package in durably durably_fastapi durably_flask; do \
+	@. $(BIN)/activate && for package in durably durably_fastapi durably_flask durably_django; do \
 		found=$$(pyright --verifytypes $$package --ignoreexternal) && echo "All public types of $$package are known." \
 		|| { echo "$$found" | grep -B 1 error:; exit 1; }; done
 

@@ -6,7 +6,7 @@ themselves are in the runtime; so the model has no rows, and says so to whoever 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
 
@@ -33,15 +33,15 @@ class Invocation(models.Model):
     id: models.CharField[str, str] = models.CharField(primary_key=True, max_length=255)
     target: models.TextField[str, str] = models.TextField()
 
-    objects = _NoRows()
+    objects: ClassVar[_NoRows] = _NoRows()
 
     class Meta:
         """Says which permissions there are."""
 
         managed = False
         base_manager_name = "objects"
-        default_permissions = ("view",)
-        permissions = (
+        default_permissions: tuple[str, ...] = ("view",)
+        permissions: tuple[tuple[str, str], ...] = (
             ("cancel_invocation", "Can cancel invocation"),
             ("kill_invocation", "Can kill invocation"),
             ("pause_invocation", "Can pause invocation"),

@@ -6,7 +6,7 @@ because they hold whatever the project sends. Permissions are Django's: `view`, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -51,14 +51,14 @@ class _StateFilter(admin.SimpleListFilter):
 class OutboxMessageAdmin(_ModelAdmin):
     """Shows messages; they are written by code only, so none is added or edited here."""
 
-    list_display = ("__str__", "state", "attempts", "error", "created_at", "due_at")
-    list_filter = (_StateFilter, "service", "handler")
-    search_fields = ("key", "idempotency_key", "last_error")
-    search_help_text = "A part of a key, of an idempotency key or of an error."
+    list_display: Any = ("__str__", "state", "attempts", "error", "created_at", "due_at")
+    list_filter: ClassVar[Any] = (_StateFilter, "service", "handler")
+    search_fields: ClassVar[Any] = ("key", "idempotency_key", "last_error")
+    search_help_text: ClassVar[Any] = "A part of a key, of an idempotency key or of an error."
     show_full_result_count = False
-    exclude = _HIDDEN
-    actions = ("try_again",)
-    change_form_template = "durably_django/outbox_message.html"
+    exclude: ClassVar[Any] = _HIDDEN
+    actions: Any = ("try_again",)
+    change_form_template: ClassVar[Any] = "durably_django/outbox_message.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody adds messages by hand."""

@@ -1,14 +1,18 @@
 """Makes the permissions of invocations; no table."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from django.db import migrations, models
+from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
     """Makes the model that permissions are about."""
 
-    dependencies = [("durably", "0001_initial")]
+    dependencies: ClassVar[Sequence[tuple[str, str]]] = [("durably", "0001_initial")]
 
-    operations = [
+    operations: ClassVar[Sequence[Operation]] = [
         migrations.CreateModel(
             name="Invocation",
             fields=[
