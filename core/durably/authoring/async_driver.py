@@ -29,6 +29,7 @@ from durably.authoring.drivers import AsyncChannel, Disconnected
 from durably.authoring.futures import DurableFuture, RunFuture
 from durably.authoring.runs import StepMachine, is_coroutine_action, propose_failure, written
 from durably.authoring.step_managers import ManagedFunction
+from durably.authoring.step_threads import execute_in_thread
 from durably.authoring.wait_guards import wait_guard
 from durably.errors import (
     InvocationCancelledError,
@@ -285,7 +286,7 @@ class AsyncDriver:
         if isinstance(run.action, ManagedFunction):
             return await run.action.in_thread(run.arguments, run.keywords)
         call = partial(copy_context().run, run.action, *run.arguments, **run.keywords)
-        value = await asyncio.get_running_loop().run_in_executor(None, call)
+        value = await execute_in_thread(asyncio.get_running_loop(), call)
         return await value if isawaitable(value) else value
 
     def start_run(self, run: RunFuture[Any]) -> None:

@@ -26,6 +26,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from durably.authoring.runs import is_coroutine_action
+from durably.authoring.step_threads import execute_in_thread
 from durably.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class ManagedFunction:
                 _add(keywords, await stack.enter_async_context(cast("AbstractAsyncContextManager[Any, bool]", manager)))
             execution = _ThreadExecution(step, inner, loop)
             variables = contextvars.copy_context()
-            future = loop.run_in_executor(None, lambda: variables.run(execution.run, arguments, keywords))
+            future = execute_in_thread(loop, lambda: variables.run(execution.run, arguments, keywords))
             try:
                 return await asyncio.shield(future)
             except asyncio.CancelledError:
