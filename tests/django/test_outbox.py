@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,7 +169,7 @@ def test_the_command_watches_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch
             until(lambda: entries("while watching") == 1)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(durably_outbox.time, "sleep", sleep)
+    monkeypatch.setattr(durably_outbox, "time", SimpleNamespace(sleep=sleep))  # `until` sleeps too
     err = io.StringIO()
     call_command("durably_outbox", watch=True, interval=0.5, stderr=err)
     assert (slept, err.getvalue()) == ([0.5, 0.5], "stopped\n")
