@@ -419,23 +419,15 @@ def test_server_name_is_kept_for_operators():
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_what_is_awaited_is_kept_while_it_is(is_over: bool):
-    """What a handler waits for is noted for operators, unless its result came with the message that says so."""
+    """What a handler waits for is noted for operators until it goes on, unless its result came with the message."""
     box = Box()
     invocation_id = box.started()
     future = messages.Future(waiting_completions=[1], waiting_signals=[1], combinator_type=1)
     sent = [run(1), proposal(1)] if is_over else [run(1)]
     box.send(invocation_id, *sent, frame(T.AWAITING_ON, messages.AwaitingOn(awaiting_on=future)))
     assert box.get(invocation_id).awaiting_on == (None if is_over else future.SerializeToString())
-
-
-def test_what_was_awaited_is_forgotten_when_the_handler_goes_on():
-    """A step's result tells that the handler does not wait for what it reported before."""
-    box = Box()
-    invocation_id = box.started()
-    awaited = messages.AwaitingOn(awaiting_on=messages.Future(waiting_completions=[1], combinator_type=1))
-    box.send(invocation_id, run(1), frame(T.AWAITING_ON, awaited))
     box.send(invocation_id, run(2), proposal(2))
-    assert box.get(invocation_id).awaiting_on is None
+    assert box.get(invocation_id).awaiting_on is None  # the handler went on
 
 
 def test_nothing_is_delivered_to_an_attempt_that_is_over():
