@@ -65,6 +65,16 @@ def note_once(ctx: SyncContext, text: str) -> None:
 
 
 @orders.handler()
+def use_and_wait(ctx: SyncContext, name: str) -> int:
+    """Use the database in the handler and in a step, and wait for somebody."""
+    awakeable_id, answer = ctx.start.awakeable(type_hint=int)
+    Entry.objects.filter(text=name).count()
+    ctx.run_typed("store", store, text=f"waits {awakeable_id}")
+    Entry.objects.filter(text=name).count()
+    return answer.result()
+
+
+@orders.handler()
 def wait_and_end(ctx: SyncContext, name: str) -> None:
     """Use the database outside and inside of steps, before and after waiting for somebody."""
     awakeable_id, answer = ctx.start.awakeable(type_hint=int)
