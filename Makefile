@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 STAMP := $(VENV)/.installed
 SERVER := .servers/.installed
 # Processes that the tests run in: most of their time they wait, for servers and timers.
-WORKERS ?= 2
+WORKERS ?= 3
 EXAMPLE := example_projects/fastapi_checkout
 SOURCES := $(wildcard core integrations tests bench tools example_projects noxfile.py)
 
