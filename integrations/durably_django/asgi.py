@@ -20,6 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from durably.web.layers import path_below_mount, serve_lifespan
 from durably_django.runtime import runtime
 
 __all__ = ["DurableAsgi", "get_asgi_application"]
@@ -48,7 +49,9 @@ class DurableAsgi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "lifespan":
-            await _serve_lifespan(receive, send)
+            await serve_lifespan(
+                receive, send, start=runtime.start, invoke_app=lambda: runtime.invoke_app, stop=runtime.stop
+            )
             return
         if scope["type"] == "http" and _is_of_runtime(scope):
             link = await asyncio.to_thread(lambda: runtime.link)
@@ -59,28 +62,5 @@ class DurableAsgi:
 
 
 def _is_of_runtime(scope: Scope) -> bool:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(f"{root}/"):
-        path = path[len(root) :]
-    prefix = runtime.prefix
+    path, prefix = path_below_mount(scope), runtime.prefix
     return path == f"{prefix}/discover" or path.startswith(f"{prefix}/invoke/")
-
-
-async def _serve_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        event = await receive()
-        if event["type"] == "lifespan.startup":
-            try:
-                await asyncio.to_thread(runtime.start)
-            except Exception as error:
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                raise
-            await send({"type": "lifespan.startup.complete"})
-        elif event["type"] == "lifespan.shutdown":
-            app = runtime.invoke_app
-            if app is not None:
-                await app.drain_attempts()
-            await asyncio.to_thread(runtime.stop)
-            await send({"type": "lifespan.shutdown.complete"})
-            return

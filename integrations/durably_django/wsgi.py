@@ -20,7 +20,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
@@ -28,7 +27,7 @@ from typing import Any, Final, TypeAlias
 
 from django.db import connections
 
-from durably.web.handover import GRACE_S, MAX_WAITING, can_take, take_connection
+from durably.web.handover import GRACE_S, MAX_WAITING, can_take, join_callers, take_connection
 from durably.web.looking import start_on_import
 from durably_django.runtime import runtime
 
@@ -89,9 +88,7 @@ class DurableWsgi:
 
     def finish(self, timeout_s: float = _LAST_ANSWERS_S) -> None:
         """Give the callers that still wait the time to get their last answer, at the end of the process."""
-        deadline_s = time.monotonic() + timeout_s
-        for thread in list(self._waiting):
-            thread.join(max(0.0, deadline_s - time.monotonic()))
+        join_callers(self._waiting, timeout_s)
 
 
 class _Aside(threading.Thread):

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from durably.errors import DurablyError
 from durably.hosting.routes import Answer, Request, Routes
 from durably.protocol.manifest import ProtocolMode
+from durably.web.layers import path_below_mount
 from durably_fastapi.lifespan import serve_lifespan
 from durably_fastapi.runtime import Runtime
 
@@ -123,7 +124,7 @@ class Dispatch:
             await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _path_within(scope)
+        path = path_below_mount(scope)
         rest = path[len(self._prefix) :] if path.startswith(self._prefix) else ""
         if rest == "/health":
             await self._health(scope)(scope, receive, send)
@@ -151,12 +152,3 @@ def outgoing_of(scope: Scope) -> Outgoing | None:
     """Give the way out of a request; None where no `Durably` takes care of the application."""
     found: Outgoing | None = scope.get(SCOPE_KEY)
     return found
-
-
-def _path_within(scope: Scope) -> str:
-    """Give the path below the mount, or below the proxy, that the application stands at."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :]
-    return path

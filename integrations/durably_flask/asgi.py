@@ -26,6 +26,7 @@ from typing import IO, Any, Final
 
 from flask import Flask
 
+from durably.web.layers import path_below_mount, serve_lifespan
 from durably.web.link import Link
 from durably_flask.detaching import REPLY, ReplyLater
 from durably_flask.state import AppState, state_of
@@ -73,34 +74,22 @@ class FlaskAsgi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            state = self._state
+            await serve_lifespan(
+                receive, send, start=state.start, invoke_app=lambda: state.link.invoke_app, stop=self._stop
+            )
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         else:
             await self._http(scope, receive, send)
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            event = await receive()
-            if event["type"] == "lifespan.startup":
-                try:
-                    await asyncio.to_thread(self._state.start)
-                except Exception as error:
-                    await send({"type": "lifespan.startup.failed", "message": str(error)})
-                    raise
-                await send({"type": "lifespan.startup.complete"})
-            elif event["type"] == "lifespan.shutdown":
-                app = self._state.link.invoke_app
-                if app is not None:
-                    await app.drain_attempts()
-                await asyncio.to_thread(self._state.stop)
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+    def _stop(self) -> None:
+        self._state.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _path_within(scope)
+        path = path_below_mount(scope)
         prefix = self._state.settings.prefix
         rest = path[len(prefix) :] if path.startswith(f"{prefix}/") else ""
         if rest == "/discover" or rest.startswith("/invoke/"):
@@ -191,14 +180,6 @@ async def _read(receive: Receive, body: IO[bytes]) -> bool:
             return True
 
 
-def _path_within(scope: Scope) -> str:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :]
-    return path
-
-
 def _environ(scope: Scope, body: IO[bytes]) -> dict[str, Any]:
     length = body.tell()
     body.seek(0)
@@ -206,7 +187,7 @@ def _environ(scope: Scope, body: IO[bytes]) -> dict[str, Any]:
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": scope.get("root_path", "").encode("utf-8").decode("latin-1"),
-        "PATH_INFO": _path_within(scope).encode("utf-8").decode("latin-1"),
+        "PATH_INFO": path_below_mount(scope).encode("utf-8").decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("ascii"),
         "SERVER_NAME": host,
         "SERVER_PORT": str(port or 80),

@@ -19,7 +19,6 @@ import io
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -30,7 +29,7 @@ from typing import Any, Final
 from flask import Flask
 from flask.wrappers import Response
 
-from durably.web.handover import GRACE_S, MAX_WAITING, Reply, can_take, take_connection
+from durably.web.handover import GRACE_S, MAX_WAITING, Reply, can_take, join_callers, take_connection
 from durably.web.outcomes import Outcome
 
 __all__ = [
@@ -135,9 +134,7 @@ def hand_over(
 
 def finish_detached(timeout_s: float) -> None:
     """Give the callers that still wait the time to get their last answer, at the end of the process."""
-    deadline_s = time.monotonic() + timeout_s
-    for thread in list(_waiting):
-        thread.join(max(0.0, deadline_s - time.monotonic()))
+    join_callers(_waiting, timeout_s)
 
 
 def _answer(app: Flask, environ: dict[str, Any], detached: Detached, outcome: Future[Outcome], reply: Reply) -> None:

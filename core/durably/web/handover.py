@@ -17,11 +17,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from typing import Any, Final, cast
 
-__all__ = ["GRACE_S", "MAX_WAITING", "Reply", "can_take", "connection_of", "take_connection"]
+__all__ = ["GRACE_S", "MAX_WAITING", "Reply", "can_take", "connection_of", "join_callers", "take_connection"]
 
 GRACE_S: Final = 0.02
 """How long a worker waits itself: most calls are answered by then, as usual."""
@@ -79,3 +81,10 @@ def take_connection(environ: Mapping[str, Any]) -> Reply:
             connection.shutdown(socket.SHUT_WR)
 
     return reply
+
+
+def join_callers(waiting: Iterable[threading.Thread], timeout_s: float) -> None:
+    """Give the threads of callers that still wait the time to answer, at the end of the process."""
+    deadline_s = time.monotonic() + timeout_s
+    for thread in list(waiting):
+        thread.join(max(0.0, deadline_s - time.monotonic()))
